@@ -1,0 +1,1 @@
+"""The door of IT and content staff; the room is empty until the admin issue."""

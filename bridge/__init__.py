@@ -1,0 +1,1 @@
+"""The HIS-facing HTTP API; the room is empty until the HIS bridge issue."""

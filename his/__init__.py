@@ -1,0 +1,1 @@
+"""The hospital information system behind `his.port`."""

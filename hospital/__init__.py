@@ -1,0 +1,1 @@
+"""The front door: builds the parts, wires events to listeners, runs."""

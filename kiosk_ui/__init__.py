@@ -1,0 +1,1 @@
+"""The door of kiosk, counter, ward and queue screens."""

@@ -1,0 +1,1 @@
+"""Payment providers behind `payments.port`; the room is empty until the payments issue."""

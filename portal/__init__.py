@@ -1,0 +1,1 @@
+"""The patients' door: WeChat H5 portal."""

@@ -1,0 +1,1 @@
+"""Use cases: what the house does, without Flask and without knowing any adapter."""

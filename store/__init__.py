@@ -1,0 +1,1 @@
+"""hospital.db: the store behind `store.port` (peewee, migrations)."""

@@ -1,0 +1,1 @@
+"""What all doors share of Flask: errors, sessions, CSRF and headers, Socket.IO rooms, shared look."""
