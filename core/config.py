@@ -1,0 +1,319 @@
+"""config.yaml: every key with its reason, checked by pydantic; an error names key, file and line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from core.codes.classify import Patterns
+from core.errors import ConfigError
+
+ENV_PREFIX = "HOSPITAL_"
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Server(Section):
+    """Where and how the service listens."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for the whole hospital LAN.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port of the hub, or of everything with role all.")
+    portal_port: int = Field(8001, ge=0, le=65535, description="TCP port of the portal when it runs as its own role.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        pattern=r"^https?://[^/]+$",
+        description="Scheme and host people type, no trailing slash; cookies are Secure when it is https.",
+    )
+    screens: int = Field(
+        64, ge=1, le=2000, description="Screens connected at once; each keeps a thread, 32 more serve pages."
+    )
+    portal_threads: int = Field(
+        4, ge=1, le=64, description="Threads of a portal process; few are faster than many (bench/serve)."
+    )
+    header_deadline_s: float = Field(
+        10,
+        gt=0,
+        le=60,
+        description="Seconds a client may take to send its request headers before it is cut off.",
+    )
+
+
+class Database(Section):
+    """hospital.db, or PostgreSQL when outgrown."""
+
+    url: str = Field(
+        "sqlite:///hospital.db",
+        pattern=r"^(sqlite:///|postgresql://)",
+        description="sqlite:///PATH (relative to the config file) or postgresql://user:password@host/db.",
+    )
+
+
+class His(Section):
+    """The hospital information system."""
+
+    adapter: Literal["rest"] = Field("rest", description="Protocol of the HIS; more adapters come with the bridge.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the adapter; `hospital check-config` names unknown ones.",
+    )
+    scan_deadline_ms: int = Field(
+        2000,
+        ge=100,
+        le=15000,
+        description="Total time a scan waits for the HIS before it says his_unavailable.",
+    )
+    page_deadline_ms: int = Field(8000, ge=500, le=30000, description="Total time a portal page waits for the HIS.")
+
+
+class Wechat(Section):
+    """The WeChat service account."""
+
+    app_id: str = Field("", description="AppID of the service account; empty switches WeChat login off.")
+    app_secret: SecretStr = Field(SecretStr(""), description="AppSecret, as env:NAME or file:PATH.")
+    api_base: str = Field(
+        "https://api.weixin.qq.com", pattern=r"^https?://", description="Base address of the WeChat API."
+    )
+    open_base: str = Field(
+        "https://open.weixin.qq.com", pattern=r"^https?://", description="Base address of the OAuth page."
+    )
+    timeout_ms: int = Field(5000, ge=500, le=30000, description="Total time a call to WeChat may take.")
+
+
+class CodePatterns(Section):
+    """Printed numbers, as regular expressions that match the whole text."""
+
+    card: list[str] = Field([r"60\d{10}"], description="Printed patient card numbers.")
+    wristband: list[str] = Field([r"W\d{12}"], description="Printed wristband numbers.")
+
+
+class CodeModes(Section):
+    """What the phone shows, per kind."""
+
+    e_card: Literal["rotating", "static"] = Field(
+        "rotating",
+        description="rotating: the 20-digit pass; static: the bare card number, for scanners we do not own.",
+    )
+    e_wristband: Literal["rotating", "static"] = Field(
+        "rotating", description="rotating: the 20-digit pass; static: the bare wristband number."
+    )
+
+
+class Codes(Section):
+    """Codes shown and read."""
+
+    mode: CodeModes = Field(CodeModes(), description="What the phone shows, per kind.")
+    patterns: CodePatterns = Field(CodePatterns(), description="The hospital's printed numbers.")
+
+
+class BindingLimits(Section):
+    """Guards against guessing; counters live in the database and survive a restart."""
+
+    fails_per_follower_hour: int = Field(5, ge=1, description="Failed attempts one WeChat user has per hour.")
+    fails_per_number_day: int = Field(5, ge=1, description="Failed attempts against one card or stay per day.")
+    fails_per_address_hour: int = Field(20, ge=1, description="Failed attempts from one address per hour.")
+    cards_per_follower: int = Field(8, ge=1, le=50, description="Cards and stays one WeChat user may keep.")
+
+
+class Policies(Section):
+    """Rules of the house that differ between hospitals."""
+
+    hospital_name: str = Field("仁和示范医院", min_length=1, description="Name shown to patients, zh-CN.")
+    hospital_name_en: str = Field("Renhe Demo Hospital", min_length=1, description="Name shown to patients, English.")
+    binding: BindingLimits = Field(BindingLimits(), description="Guards against guessing when cards are bound.")
+    session_hours: int = Field(12, ge=1, le=720, description="Hours a patient stays signed in.")
+    keep_events_days: int = Field(30, ge=1, le=3650, description="Days screens' event lists are kept.")
+
+
+class Secrets(Section):
+    """Keys; never written here in the clear."""
+
+    data_key: SecretStr = Field(
+        ...,
+        description="32-byte key that encrypts personal fields, as env:NAME or file:PATH; `hospital init` makes it.",
+    )
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is written.")
+    json_lines: bool = Field(False, description="One JSON object per line, for log collectors.")
+
+
+class Config(Section):
+    """The whole of config.yaml."""
+
+    server: Server = Field(Server(), description="Where and how the service listens.")
+    database: Database = Field(Database(), description="hospital.db, or PostgreSQL when outgrown.")
+    his: His = Field(His(), description="The hospital information system.")
+    wechat: Wechat = Field(Wechat(), description="The WeChat service account.")
+    codes: Codes = Field(Codes(), description="Codes shown and read.")
+    policies: Policies = Field(Policies(), description="Rules of the house.")
+    secrets: Secrets = Field(..., description="Keys; never written here in the clear.")
+    log: Log = Field(Log(), description="What is written to standard error.")
+
+    @field_validator("codes")
+    @classmethod
+    def _patterns_are_narrow(cls, codes: Codes) -> Codes:
+        Patterns(codes.patterns.card, codes.patterns.wristband)
+        return codes
+
+
+Line = dict[tuple[str | int, ...], int]
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read, resolve secrets, overlay ``HOSPITAL_SECTION__KEY`` and check. Raises ConfigError."""
+    environ = os.environ if environ is None else environ
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"cannot be read ({exc.strerror}); make one with `hospital init`", source=str(path)) from exc
+    data, lines = _parse(text, path.name)
+    from_env = _overlay(data, environ)
+    _resolve_secrets(data, (), path.parent, environ, lines, path.name)
+    _anchor_database(data, path.parent)
+    try:
+        return Config.model_validate(data)
+    except ConfigError as exc:
+        raise _placed(exc, lines, path.name) from exc
+    except ValidationError as exc:
+        raise _first_fault(exc, lines, path.name, from_env) from exc
+
+
+def _parse(text: str, source: str) -> tuple[dict[str, Any], Line]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        problem = getattr(exc, "problem", None) or "is not YAML"
+        raise ConfigError(f"is not valid YAML: {problem}", line=mark.line + 1 if mark else None, source=source) from exc
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError("must be a mapping of sections such as server: and his:", line=1, source=source)
+    lines: Line = {}
+    if node is not None:
+        _collect_lines(node, (), lines)
+    return data, lines
+
+
+def _collect_lines(node: yaml.Node, at: tuple[str | int, ...], lines: Line) -> None:
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*at, index)] = value.start_mark.line + 1
+            _collect_lines(value, (*at, index), lines)
+
+
+def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Lay ``HOSPITAL_SERVER__PORT=8080`` over the file; returns the dotted keys that came from there."""
+    keys: set[str] = set()
+    for name, value in environ.items():
+        if not name.startswith(ENV_PREFIX) or "__" not in name:
+            continue
+        path = name[len(ENV_PREFIX) :].lower().split("__")
+        target = data
+        for part in path[:-1]:
+            nested = target.setdefault(part, {})
+            if not isinstance(nested, dict):
+                raise ConfigError("is not a section, so it cannot have parts", key=part, source=name)
+            target = nested
+        try:
+            target[path[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError as exc:
+            raise ConfigError("is not a YAML value", key=".".join(path), source=name) from exc
+        keys.add(".".join(path))
+    return keys
+
+
+_SECRET_REF = re.compile(r"^(env|file):(.+)$")
+
+
+def _resolve_secrets(
+    data: Any, at: tuple[str | int, ...], base: Path, environ: Mapping[str, str], lines: Line, source: str
+) -> None:
+    """Replace ``env:NAME`` and ``file:PATH`` in place, anywhere in the tree."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in list(items):
+        here = (*at, key)
+        match = _SECRET_REF.match(value) if isinstance(value, str) else None
+        if match is None:
+            _resolve_secrets(value, here, base, environ, lines, source)
+            continue
+        fault: Any = {"key": ".".join(map(str, here)), "line": lines.get(here), "source": source}
+        kind, ref = match.groups()
+        if kind == "env":
+            if not environ.get(ref):
+                raise ConfigError(f"the environment has no {ref}; set it before starting", **fault)
+            data[key] = environ[ref]
+        else:
+            try:
+                data[key] = (base / ref).read_text(encoding="utf-8").strip()
+            except OSError as exc:
+                raise ConfigError(f"the file {ref} cannot be read ({exc.strerror})", **fault) from exc
+
+
+def _anchor_database(data: dict[str, Any], base: Path) -> None:
+    """A relative SQLite path is meant from the config file's folder, wherever the service is started."""
+    section = data.setdefault("database", {})
+    if not isinstance(section, dict):
+        return
+    url = section.get("url", Database.model_fields["url"].default)
+    if isinstance(url, str) and url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        section["url"] = f"sqlite:///{(base / url.removeprefix('sqlite:///')).resolve()}"
+
+
+def _placed(exc: ConfigError, lines: Line, source: str) -> ConfigError:
+    line = lines.get(tuple(exc.key.split(".")))
+    return ConfigError(exc.message, key=exc.key, line=line, source=source)
+
+
+def _first_fault(exc: ValidationError, lines: Line, source: str, from_env: set[str]) -> ConfigError:
+    fault = exc.errors()[0]
+    at = tuple(fault["loc"])
+    key = ".".join(map(str, at))
+    message = _sentence(fault, at)
+    if key in from_env:
+        return ConfigError(message, key=key, source=f"environment {ENV_PREFIX}{key.upper().replace('.', '__')}")
+    near = at
+    while near and near not in lines:
+        near = near[:-1]
+    return ConfigError(message, key=key, line=lines.get(near), source=source)
+
+
+def _sentence(fault: Any, at: tuple[str | int, ...]) -> str:
+    if fault["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(at[-1]), _known_keys(at[:-1]), 1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(_known_keys(at[:-1]))}"
+        return f"is not a known key{hint}"
+    if fault["type"] == "missing":
+        return "is missing and has no default; see config.yaml in the repository"
+    return str(fault["msg"]).replace("Input should", "should")
+
+
+def _known_keys(at: tuple[str | int, ...]) -> list[str]:
+    model: Any = Config
+    for part in at:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
