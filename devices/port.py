@@ -29,7 +29,7 @@ class DeviceError(HospitalError):
         self.code = code or self.default_code
 
 
-class DeviceUnavailable(DeviceError):  # noqa: N818 - the name is the state
+class DeviceUnavailable(DeviceError):
     """The device cannot be opened now; the supervisor tries again."""
 
     default_code = "device.unavailable"
@@ -41,13 +41,13 @@ class DeviceBusy(DeviceUnavailable):
     default_code = "device.busy"
 
 
-class DeviceLost(DeviceError):  # noqa: N818 - the name is the state
+class DeviceLost(DeviceError):
     """The open device went away: unplugged, connection closed, worker process dead."""
 
     default_code = "device.lost"
 
 
-class DeviceMisconfigured(DeviceError):  # noqa: N818 - the name is the state
+class DeviceMisconfigured(DeviceError):
     """The options cannot work as they stand; only an edit helps."""
 
     default_code = "device.misconfigured"
