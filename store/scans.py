@@ -1,0 +1,132 @@
+"""Passes as scanners meet them, scans, and the stations' numbered event lists: the hot path, in plain SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import peewee as pw
+
+from core.codes.passes import PassKind
+from core.privacy import Vault
+from store.db import Db, rows
+from store.models import at, ms
+from store.port import Event, NewScan, PassRow, PassUse
+
+_PASS = (
+    "SELECT p.pass_no, p.kind, p.secret_sealed, p.binding, b.scan_number_sealed, b.patient_id, p.revoked_ms"
+    " FROM pass p JOIN binding b ON b.id = p.binding WHERE p.pass_no = ?"
+)
+_USE = (
+    "SELECT s.code, s.name, u.scan_id, u.at_ms, e.body FROM pass_use u JOIN station s ON s.id = u.station"
+    " LEFT JOIN station_event e ON e.station = u.station AND e.scan_id = u.scan_id"
+    " WHERE u.pass_no = ? AND u.step = ?"
+)
+_NEXT_SEQ = "UPDATE station SET last_seq = last_seq + 1 WHERE id = ? RETURNING last_seq"
+_ADD_USE = "INSERT INTO pass_use (pass_no, step, station, scan_id, at_ms) VALUES (?, ?, ?, ?, ?)"
+_ADD_SCAN = (
+    "INSERT INTO scan (id, station, device, at_ms, outcome, code_class, pass_no, patient_id, took_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_EVENT = "INSERT INTO station_event (station, seq, kind, scan_id, at_ms, body) VALUES (?, ?, ?, ?, ?, ?)"
+_AFTER = (
+    "SELECT e.seq, e.kind, e.body FROM station_event e JOIN station s ON s.id = e.station"
+    " WHERE s.code = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
+)
+_RECENT = (
+    "SELECT e.seq, e.kind, e.body FROM station_event e JOIN station s ON s.id = e.station"
+    " WHERE s.code = ? AND e.kind = 'scan' ORDER BY e.seq DESC LIMIT ?"
+)
+_LAST_OF_PASS = (
+    "SELECT c.at_ms, s.name, c.outcome FROM scan c JOIN station s ON s.id = c.station"
+    " WHERE c.pass_no = ? ORDER BY c.at_ms DESC LIMIT 1"
+)
+
+
+class ScanStore:
+    """`store.port.Scans`; ``db`` is the quick connection (synchronous NORMAL)."""
+
+    def __init__(self, db: Db, vault: Vault) -> None:
+        self._db, self._vault = db, vault
+        self._next_seq, self._add_use = db.sql(_NEXT_SEQ), db.sql(_ADD_USE)
+        self._add_scan, self._add_event = db.sql(_ADD_SCAN), db.sql(_ADD_EVENT)
+
+    def find_pass(self, pass_no: str) -> PassRow | None:
+        with self._db.read():
+            found = rows(self._db, _PASS, (pass_no,))
+        if not found:
+            return None
+        number, kind, secret, binding, scan_number, patient_id, revoked = found[0]
+        return PassRow(
+            number, PassKind(kind), self._vault.open_bytes(secret, f"pass:{number}:secret"), binding,
+            self._vault.open(scan_number, f"binding:{binding}:scan_number"), patient_id, revoked is not None,
+        )  # fmt: skip
+
+    def find_use(self, pass_no: str, step: int) -> PassUse | None:
+        with self._db.read():
+            found = rows(self._db, _USE, (pass_no, step))
+        if not found:
+            return None
+        code, name, scan_id, at_ms, body = found[0]
+        return PassUse(code, name, scan_id, at(at_ms), json.loads(body) if body else {})
+
+    def commit(self, scan: NewScan) -> int | PassUse:
+        try:
+            return self._commit(scan)
+        except pw.IntegrityError:
+            used = self.find_use(*scan.use) if scan.use else None
+            if used is None:
+                raise
+            return used
+
+    def _commit(self, scan: NewScan) -> int:
+        at_ms, station = ms(scan.at), scan.station.id
+        body = json.dumps(scan.body, ensure_ascii=False, separators=(",", ":"))
+        with self._db.write() as database:
+            run = database.execute_sql
+            if scan.use:
+                run(self._add_use, (*scan.use, station, scan.scan_id, at_ms))
+            seq = int(run(self._next_seq, (station,)).fetchone()[0])
+            run(
+                self._add_scan,
+                (scan.scan_id, station, scan.device, at_ms, scan.outcome, scan.code_class, scan.pass_no,
+                 scan.patient_id, scan.ms),
+            )  # fmt: skip
+            run(self._add_event, (station, seq, "scan", scan.scan_id, at_ms, body))
+        return seq
+
+    def add_event(self, station: str, kind: str, body: Mapping[str, Any], now: datetime) -> int:
+        text = json.dumps(dict(body), ensure_ascii=False, separators=(",", ":"))
+        with self._db.write() as database:
+            station_id = rows(self._db, "SELECT id FROM station WHERE code = ?", (station,))[0][0]
+            seq = int(database.execute_sql(self._next_seq, (station_id,)).fetchone()[0])
+            database.execute_sql(self._add_event, (station_id, seq, kind, None, ms(now), text))
+        return seq
+
+    def last_seq(self, station: str) -> int:
+        with self._db.read():
+            found = rows(self._db, "SELECT last_seq FROM station WHERE code = ?", (station,))
+        return int(found[0][0]) if found else 0
+
+    def events_after(self, station: str, seq: int, limit: int) -> list[Event]:
+        with self._db.read():
+            return [Event(s, kind, json.loads(body)) for s, kind, body in rows(self._db, _AFTER, (station, seq, limit))]
+
+    def recent_scans(self, station: str, limit: int) -> list[Event]:
+        with self._db.read():
+            return [Event(s, kind, json.loads(body)) for s, kind, body in rows(self._db, _RECENT, (station, limit))]
+
+    def last_of_pass(self, pass_no: str) -> tuple[datetime, str, str] | None:
+        with self._db.read():
+            found = rows(self._db, _LAST_OF_PASS, (pass_no,))
+        return (at(found[0][0]), found[0][1], found[0][2]) if found else None
+
+    def prune(self, before: datetime) -> int:
+        dropped = 0
+        with self._db.write() as database:
+            for table in ("station_event", "pass_use"):
+                cursor = database.execute_sql(self._db.sql(f"DELETE FROM {table} WHERE at_ms < ?"), (ms(before),))  # noqa: S608 - names of our own
+                dropped += cursor.rowcount
+        return dropped
