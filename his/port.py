@@ -27,11 +27,11 @@ class HisError(HospitalError):
     """Anything the HIS, or the way to it, can answer instead of a value."""
 
 
-class NotFound(HisError):  # noqa: N818 - named by the design, as are its siblings
+class NotFound(HisError):
     """The HIS answered: no such patient, card or admission."""
 
 
-class Rejected(HisError):  # noqa: N818
+class Rejected(HisError):
     """The HIS answered and refused; `code` is its own word, `message` its own sentence."""
 
     def __init__(self, code: str, message: str = "") -> None:
@@ -40,7 +40,7 @@ class Rejected(HisError):  # noqa: N818
         self.message = message
 
 
-class Unavailable(HisError):  # noqa: N818
+class Unavailable(HisError):
     """No usable answer and nothing changed. `reason` is a machine word: see `his.guard`."""
 
     def __init__(self, reason: str) -> None:
@@ -48,7 +48,7 @@ class Unavailable(HisError):  # noqa: N818
         self.reason = reason
 
 
-class UnknownOutcome(HisError):  # noqa: N818
+class UnknownOutcome(HisError):
     """A write left this machine and its fate is unknown; `op_key` is what to ask about."""
 
     def __init__(self, op_key: str) -> None:
@@ -56,7 +56,7 @@ class UnknownOutcome(HisError):  # noqa: N818
         self.op_key = op_key
 
 
-class Unsupported(HisError):  # noqa: N818
+class Unsupported(HisError):
     """The operation is not among this HIS's capabilities."""
 
 
@@ -177,7 +177,7 @@ class AdmissionQuery:
 
 @dataclass(frozen=True, slots=True)
 class Ctx:
-    """How one call is made. `deadline_s`: seconds for the whole call, connect, send and every read together."""
+    """How one call is made. `deadline_s`: seconds for the whole call: connect, send and every read."""
 
     deadline_s: float = 2.0
     actor: str = ""
