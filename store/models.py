@@ -163,7 +163,7 @@ class StationEventModel(pw.Model):
     kind = pw.CharField(16)
     scan_id = pw.CharField(26, null=True)
     at_ms = pw.BigIntegerField(index=True)
-    body = pw.TextField()
+    body_sealed = pw.BlobField()
 
     class Meta:
         table_name = "station_event"

@@ -20,7 +20,7 @@ _PASS = (
     " FROM pass p JOIN binding b ON b.id = p.binding WHERE p.pass_no = ?"
 )
 _USE = (
-    "SELECT s.code, s.name, u.scan_id, u.at_ms, e.body FROM pass_use u JOIN station s ON s.id = u.station"
+    "SELECT s.code, s.name, u.scan_id, u.at_ms, s.id, e.seq, e.body_sealed FROM pass_use u JOIN station s ON s.id = u.station"
     " LEFT JOIN station_event e ON e.station = u.station AND e.scan_id = u.scan_id"
     " WHERE u.pass_no = ? AND u.step = ?"
 )
@@ -30,13 +30,13 @@ _ADD_SCAN = (
     "INSERT INTO scan (id, station, device, at_ms, outcome, code_class, pass_no, patient_id, took_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_ADD_EVENT = "INSERT INTO station_event (station, seq, kind, scan_id, at_ms, body) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_EVENT = "INSERT INTO station_event (station, seq, kind, scan_id, at_ms, body_sealed) VALUES (?, ?, ?, ?, ?, ?)"
 _AFTER = (
-    "SELECT e.seq, e.kind, e.body FROM station_event e JOIN station s ON s.id = e.station"
+    "SELECT e.seq, e.kind, s.id, e.body_sealed FROM station_event e JOIN station s ON s.id = e.station"
     " WHERE s.code = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
 )
 _RECENT = (
-    "SELECT e.seq, e.kind, e.body FROM station_event e JOIN station s ON s.id = e.station"
+    "SELECT e.seq, e.kind, s.id, e.body_sealed FROM station_event e JOIN station s ON s.id = e.station"
     " WHERE s.code = ? AND e.kind = 'scan' ORDER BY e.seq DESC LIMIT ?"
 )
 _LAST_OF_PASS = (
@@ -69,8 +69,9 @@ class ScanStore:
             found = rows(self._db, _USE, (pass_no, step))
         if not found:
             return None
-        code, name, scan_id, at_ms, body = found[0]
-        return PassUse(code, name, scan_id, at(at_ms), json.loads(body) if body else {})
+        code, name, scan_id, at_ms, station, seq, sealed = found[0]
+        body = self._open(station, seq, sealed) if sealed is not None else {}
+        return PassUse(code, name, scan_id, at(at_ms), body)
 
     def commit(self, scan: NewScan) -> int | PassUse:
         try:
@@ -83,7 +84,6 @@ class ScanStore:
 
     def _commit(self, scan: NewScan) -> int:
         at_ms, station = ms(scan.at), scan.station.id
-        body = json.dumps(scan.body, ensure_ascii=False, separators=(",", ":"))
         with self._db.write() as database:
             run = database.execute_sql
             if scan.use:
@@ -94,15 +94,15 @@ class ScanStore:
                 (scan.scan_id, station, scan.device, at_ms, scan.outcome, scan.code_class, scan.pass_no,
                  scan.patient_id, scan.ms),
             )  # fmt: skip
-            run(self._add_event, (station, seq, "scan", scan.scan_id, at_ms, body))
+            run(self._add_event, (station, seq, "scan", scan.scan_id, at_ms, self._seal(station, seq, scan.body)))
         return seq
 
     def add_event(self, station: str, kind: str, body: Mapping[str, Any], now: datetime) -> int:
-        text = json.dumps(dict(body), ensure_ascii=False, separators=(",", ":"))
         with self._db.write() as database:
             station_id = rows(self._db, "SELECT id FROM station WHERE code = ?", (station,))[0][0]
             seq = int(database.execute_sql(self._next_seq, (station_id,)).fetchone()[0])
-            database.execute_sql(self._add_event, (station_id, seq, kind, None, ms(now), text))
+            sealed = self._seal(station_id, seq, body)
+            database.execute_sql(self._add_event, (station_id, seq, kind, None, ms(now), sealed))
         return seq
 
     def last_seq(self, station: str) -> int:
@@ -111,12 +111,22 @@ class ScanStore:
         return int(found[0][0]) if found else 0
 
     def events_after(self, station: str, seq: int, limit: int) -> list[Event]:
-        with self._db.read():
-            return [Event(s, kind, json.loads(body)) for s, kind, body in rows(self._db, _AFTER, (station, seq, limit))]
+        return self._events(_AFTER, (station, seq, limit))
 
     def recent_scans(self, station: str, limit: int) -> list[Event]:
+        return self._events(_RECENT, (station, limit))
+
+    def _events(self, query: str, params: tuple[Any, ...]) -> list[Event]:
         with self._db.read():
-            return [Event(s, kind, json.loads(body)) for s, kind, body in rows(self._db, _RECENT, (station, limit))]
+            found = rows(self._db, query, params)
+        return [Event(seq, kind, self._open(station, seq, sealed)) for seq, kind, station, sealed in found]
+
+    def _seal(self, station: str, seq: int, body: Mapping[str, Any]) -> bytes:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return self._vault.seal(text, f"station_event:{station}:{seq}")
+
+    def _open(self, station: str, seq: int, sealed: bytes) -> dict[str, Any]:
+        return dict(json.loads(self._vault.open_bytes(sealed, f"station_event:{station}:{seq}")))
 
     def last_of_pass(self, pass_no: str) -> tuple[datetime, str, str] | None:
         with self._db.read():

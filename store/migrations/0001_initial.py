@@ -1,5 +1,7 @@
 """The first schema: stations, screens, devices, followers, bindings, passes, scans, sessions. A frozen copy."""
 
+from typing import Any
+
 from peewee import (
     BigAutoField,
     BigIntegerField,
@@ -134,7 +136,7 @@ class StationEventModel(Model):
     kind = CharField(16)
     scan_id = CharField(26, null=True)
     at_ms = BigIntegerField(index=True)
-    body = TextField()
+    body_sealed = BlobField()
 
     class Meta:
         table_name = "station_event"
@@ -171,7 +173,7 @@ class LoginStateModel(Model):
         table_name = "login_state"
 
 
-def up(migrator, db):
+def up(migrator: Any, db: Any) -> None:
     tables = [
         StationModel, PairingModel, ScreenModel, DeviceModel, FollowerModel, BindingModel, PassModel, PassUseModel,
         ScanModel, StationEventModel, AttemptModel, SessionModel, LoginStateModel,
@@ -182,7 +184,7 @@ def up(migrator, db):
     db.execute_sql("CREATE UNIQUE INDEX pass_live ON pass (binding) WHERE revoked_ms IS NULL")
 
 
-def down(migrator, db):
+def down(migrator: Any, db: Any) -> None:
     for table in (
         "login_state", "web_session", "attempt", "station_event", "scan", "pass_use", "pass", "binding",
         "follower", "device", "screen", "pairing", "station",

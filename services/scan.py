@@ -1,0 +1,243 @@
+"""The scan: one code read at one station becomes exactly one typed outcome, stored before it is pushed."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from core import outcomes
+from core.clock import SHANGHAI, Clock
+from core.codes import classify as codes
+from core.codes import passes
+from core.codes.classify import CodeClass
+from core.ids import new_id
+from core.outcomes import ACCEPTED, WORDS, Outcome, Say, Words
+from core.privacy import last4, mask_name
+from his.port import (
+    Admission,
+    AdmissionQuery,
+    AdmissionStatus,
+    Ctx,
+    HisError,
+    HisPort,
+    NotFound,
+    Patient,
+    PatientQuery,
+    Rejected,
+)
+from store.port import Accepts, NewScan, PassRow, PassUse, Scans, Station, StationKind
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a device read: text as decoded, time.monotonic() of its last byte, wall time."""
+
+    device: str
+    text: str
+    symbology: str | None
+    t_read: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScanDone:
+    """Past-tense event: the outcome is stored; ``body`` is the scan outcome of DESIGN part 3 with its seq."""
+
+    station: str
+    seq: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An outcome before it is stored."""
+
+    outcome: Outcome
+    words: Words
+    patient: Patient | None = None
+    admission: Admission | None = None
+    shown: Mapping[str, Any] | None = None
+    number: str = ""
+    """The card number that was looked up; its last four are shown."""
+    first: PassUse | None = None
+    pass_no: str | None = None
+    use: tuple[str, int] | None = None
+
+
+def _plain(outcome: Outcome, say: Say | None = None) -> Answer:
+    words = WORDS[outcome]
+    return Answer(outcome, replace(words, say=say) if say else words)
+
+
+class ScanService:
+    """Handles scans for every station; safe to call from many threads, ordered per station."""
+
+    def __init__(
+        self, scans: Scans, his: HisPort, patterns: codes.Patterns, clock: Clock, *, deadline_s: float,
+        publish: Callable[[ScanDone], None],
+    ) -> None:  # fmt: skip
+        self._scans, self._his, self._patterns, self._clock = scans, his, patterns, clock
+        self._deadline_s, self._publish = deadline_s, publish
+        self._order: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def handle(self, station: Station, scanned: Scanned) -> Mapping[str, Any]:
+        """Classify, look up, decide, store, push. Returns the scan outcome; never raises for a bad code."""
+        found = codes.classify(scanned.text, self._patterns, scanned.symbology)
+        return self._finish(station, scanned, found.code_class, self._decide(station, found))
+
+    def busy(self, station: Station, scanned: Scanned) -> Mapping[str, Any]:
+        """A reading that came while the queue of its device was full: said, never silent."""
+        return self._finish(station, scanned, CodeClass.UNKNOWN, _plain(Outcome.BUSY))
+
+    # ---------------------------------------------------------------- decide
+
+    def _decide(self, station: Station, found: codes.Classified) -> Answer:
+        kind = found.code_class
+        if kind in codes.PAY_CODES:
+            return _plain(Outcome.PAY_CODE)
+        if kind in codes.CARDS and station.accepts is Accepts.WRISTBAND:
+            return Answer(Outcome.WRONG_KIND, outcomes.WARD_ONLY)
+        if kind in codes.WRISTBANDS and station.accepts is Accepts.CARD:
+            return Answer(Outcome.WRONG_KIND, outcomes.CARD_ONLY)
+        if kind in codes.PASSES:
+            return self._by_pass(station, found.value)
+        if kind is CodeClass.PATIENT_CARD:
+            return self._lookup(station, found.value, wristband=False)
+        if kind is CodeClass.WRISTBAND:
+            return self._lookup(station, found.value, wristband=True)
+        if kind is CodeClass.UNKNOWN:
+            return _plain(Outcome.UNKNOWN_CODE)
+        return _plain(Outcome.FOREIGN_CODE, outcomes.FOREIGN_SAY.get(kind))
+
+    def _by_pass(self, station: Station, text: str) -> Answer:
+        read = passes.parse(text)
+        row = self._scans.find_pass(read.pass_no) if read else None
+        if read is None or row is None or row.kind is not read.kind:
+            return _plain(Outcome.FORGED)
+        checked = passes.check(read, row.secret, passes.step_at(self._clock.epoch()))
+        if checked.step is None:
+            return _plain(Outcome.FORGED)
+        return replace(self._known_pass(station, row, checked, checked.step), pass_no=row.pass_no)
+
+    def _known_pass(self, station: Station, row: PassRow, checked: passes.Checked, step: int) -> Answer:
+        if row.revoked:
+            return _plain(Outcome.NOT_BOUND)
+        if checked.verdict is not passes.Verdict.VALID:
+            early = checked.verdict is passes.Verdict.EARLY
+            return _plain(Outcome.EXPIRED, outcomes.CLOCK_WRONG if early else None)
+        if (use := self._scans.find_use(row.pass_no, step)) is not None:
+            return self._seen_before(station, use)
+        answer = self._lookup(station, row.number, wristband=row.kind is passes.PassKind.E_WRISTBAND)
+        return replace(answer, use=(row.pass_no, step)) if answer.outcome in ACCEPTED else answer
+
+    def _seen_before(self, station: Station, use: PassUse) -> Answer:
+        """The same code again: here it is a repeat, elsewhere a replay, which learns nothing of the patient."""
+        if use.station != station.code:
+            return Answer(Outcome.REPLAYED, WORDS[Outcome.REPLAYED], first=use)
+        return Answer(Outcome.ALREADY_DONE, WORDS[Outcome.ALREADY_DONE], first=use, shown=use.body)
+
+    def _lookup(self, station: Station, number: str, *, wristband: bool) -> Answer:
+        ctx = Ctx(deadline_s=self._deadline_s, actor=f"station:{station.code}")
+        try:
+            if wristband:
+                stay = self._his.query_admission(AdmissionQuery(wristband_no=number), ctx).value
+                return _stay_answer(station, stay)
+            patient = self._his.query_patient(PatientQuery(card_no=number), ctx).value
+        except NotFound:
+            return _plain(Outcome.UNKNOWN_CODE)
+        except Rejected as exc:
+            return _plain(Outcome.AMBIGUOUS if exc.code == "AMBIGUOUS" else Outcome.HIS_UNKNOWN)
+        except HisError:
+            return _plain(Outcome.HIS_UNAVAILABLE)
+        if patient.deceased:
+            return Answer(Outcome.NOT_BOUND, outcomes.DECEASED)
+        return Answer(Outcome.IDENTIFIED, WORDS[Outcome.IDENTIFIED], patient=patient, number=number)
+
+    # ---------------------------------------------------------------- store and push
+
+    def _finish(self, station: Station, scanned: Scanned, code_class: CodeClass, answer: Answer) -> Mapping[str, Any]:
+        scan_id = new_id()
+        with self._order[station.code]:
+            body = self._body(station, scanned, code_class, answer, scan_id)
+            stored = self._scans.commit(_row(station, scanned, answer, body))
+            if isinstance(stored, PassUse):  # somebody used the code between our look and our commit
+                answer = replace(self._seen_before(station, stored), pass_no=answer.pass_no)
+                body = self._body(station, scanned, code_class, answer, scan_id)
+                stored = self._scans.commit(_row(station, scanned, answer, body))
+            assert isinstance(stored, int)
+            body["seq"] = stored
+            self._publish(ScanDone(station.code, stored, body))
+        return body
+
+    def _body(
+        self, station: Station, scanned: Scanned, code_class: CodeClass, answer: Answer, scan_id: str
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "scan_id": scan_id,
+            "station": station.code,
+            "at": scanned.at.isoformat(timespec="milliseconds"),
+            "outcome": answer.outcome.value,
+            "code_class": code_class.value,
+            "say": answer.words.say,
+            "next": answer.words.next(),
+            "ms": round((self._clock.monotonic() - scanned.t_read) * 1000, 2),
+        }
+        if answer.patient is not None:
+            body["patient"] = _shown_patient(answer, answer.patient, station, scanned.at.date())
+        if answer.admission is not None:
+            body["visit"] = _shown_stay(answer.admission)
+        if answer.shown is not None:
+            body.update({key: answer.shown[key] for key in ("patient", "visit") if key in answer.shown})
+        if answer.first is not None:
+            body["first_scan"] = answer.first.at.isoformat(timespec="seconds")
+            body["first_station"] = answer.first.station_name
+        return body
+
+
+def _row(station: Station, scanned: Scanned, answer: Answer, body: Mapping[str, Any]) -> NewScan:
+    return NewScan(
+        body["scan_id"], station, scanned.device, scanned.at, body["outcome"], body["code_class"], body["ms"], body,
+        answer.pass_no, answer.patient.patient_id if answer.patient else None, answer.use,
+    )  # fmt: skip
+
+
+def _stay_answer(station: Station, stay: Admission) -> Answer:
+    if stay.status is not AdmissionStatus.ADMITTED:
+        return _plain(Outcome.DISCHARGED)
+    if stay.patient.deceased:
+        return Answer(Outcome.NOT_BOUND, outcomes.DECEASED)
+    if station.kind is StationKind.WARD and stay.ward_code != station.ward_code:
+        return _plain(Outcome.WRONG_WARD)
+    return Answer(Outcome.IDENTIFIED, WORDS[Outcome.IDENTIFIED], patient=stay.patient, admission=stay)
+
+
+def _shown_patient(answer: Answer, patient: Patient, station: Station, today: date) -> dict[str, Any]:
+    """Masked unless the station is staff-only; numbers are the last four everywhere."""
+    return {
+        "name": patient.name if station.staff_only else mask_name(patient.name),
+        "sex": patient.sex.value,
+        "age": _age(patient.birth_date, today),
+        "card_last4": last4(answer.number) if answer.number else None,
+        "id_last4": last4(patient.id_no) if patient.id_no else None,
+        "kind": "inpatient" if answer.admission else "outpatient",
+    }
+
+
+def _shown_stay(stay: Admission) -> dict[str, Any]:
+    return {"ward": stay.ward_name, "bed": stay.bed_no, "admission_no_last4": last4(stay.admission_no)}
+
+
+def _age(born: date | None, today: date) -> int | None:
+    """Whole years; None when the HIS does not know."""
+    if born is None:
+        return None
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+
+def scanned_now(device: str, text: str, clock: Clock, symbology: str | None = None) -> Scanned:
+    """A reading made elsewhere (API, typed in), stamped here."""
+    return Scanned(device, text, symbology, clock.monotonic(), clock.now().astimezone(SHANGHAI))
