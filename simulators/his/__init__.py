@@ -1,0 +1,1 @@
+"""A hospital information system on loopback: see README.md here."""
