@@ -143,6 +143,8 @@ class Admission:
     admitted_at: datetime
     discharged_at: datetime | None
     status: AdmissionStatus
+    wristband_no: str = ""
+    """What a scanner reads from the band of this stay; "" where the HIS cannot say."""
 
 
 @dataclass(frozen=True, slots=True)

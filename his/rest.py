@@ -187,6 +187,7 @@ def read_admission(data: Mapping[str, Any]) -> Admission:
         admitted_at=_moment(_text(data, "admitted_at")),
         discharged_at=_moment(discharged) if discharged else None,
         status=ADMISSION_STATUSES.get(_text(data, "status"), AdmissionStatus.UNKNOWN),
+        wristband_no=_text(data, "wristband_no"),
     )
 
 
