@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import kit
 
-NOT_BENCHES = {"__init__", "__main__", "kit", "rawsio", "rotation", "ours"}
+NOT_BENCHES = {"__init__", "__main__", "kit", "loaded", "ours", "rawsio", "rotation"}
 
 
 def names() -> list[str]:

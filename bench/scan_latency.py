@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import kit
+from bench import kit, loaded
+from bench.ours import House, Plan, lookups
 from bench.peers import nodered
 from bench.rawsio import RawWs
 from bench.rotation import Block, Rotation, Subject, Wire
@@ -88,18 +89,67 @@ def show(name: str, s: dict[str, float]) -> None:
     )
 
 
+def compare(figures: dict[str, Any], bars: dict[str, str], got: dict[str, dict[str, float]]) -> None:
+    """Ratios of ours to each peer that ran, with the bars they must meet."""
+    for name, s in got.items():
+        figures.update({f"{name}_{key}": value for key, value in s.items()})
+    limits = {
+        "asyncio": {"p50": "<= 1.2", "p99": "<= 1.5"},
+        "nodered": {"p50": "<= 0.5", "p99": "<= 0.5", "cpu": "<= 0.5"},
+    }
+    for peer, limit in limits.items():
+        if peer not in got or "ours" not in got:
+            continue
+        ours, theirs = got["ours"], got[peer]
+        for key in ("p50", "p99"):
+            figures[f"{key}_vs_{peer}"] = kit.ratio(ours[f"{key}_ms"], theirs[f"{key}_ms"])
+            figures[f"{key}_pooled_vs_{peer}"] = kit.ratio(ours[f"{key}_pooled_ms"], theirs[f"{key}_pooled_ms"])
+        figures[f"cpu_vs_{peer}"] = kit.ratio(ours["cpu_us_per_scan"], theirs["cpu_us_per_scan"])
+        bars.update({f"{key}_vs_{peer}": bar for key, bar in limit.items()})
+
+
+def duties(subject: Subject, house: House, asked_before: int, his_port: int) -> dict[str, int]:
+    """What must be exactly so: nothing lost, doubled or out of order; each scan looked up and stored."""
+    scans = len(subject.sent) + 1  # the one that showed the scanner was ready
+    return {
+        **subject.faults(),
+        "not_looked_up": scans - (lookups(his_port) - asked_before),
+        "not_stored": scans - house.stored(),
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     args = kit.parser(__doc__)
     args.add_argument("--only", default="ours,asyncio,nodered", help="comma list of the programs to run")
+    args.add_argument("--no-load", action="store_true", help="leave out the part with portal and camera at work")
     asked = args.parse_args(argv)
     rounds, size = (5, 20) if asked.quick else (20, 100)
-    chosen = asked.only.split(",")
+    figures: dict[str, Any] = {}
+    bars: dict[str, str] = {}
     with kit.closing_all([]) as things:
         lean = kit.python("bench.peers.lean_his")
         things.append(lean)
         his_port = int(lean.expect(r"port (\d+)")[1])
-        his = f"http://127.0.0.1:{his_port}/api/query_patient"
+        race(asked.only.split(","), his_port, (rounds, size), figures, bars)
+        if "ours" in asked.only and not asked.no_load:
+            loaded.measure(his_port, (5, 12 if asked.quick else 100), figures, bars)
+    return kit.finish("scan_latency", figures, bars)
+
+
+def race(
+    chosen: list[str], his_port: int, shape: tuple[int, int], figures: dict[str, Any], bars: dict[str, str]
+) -> None:
+    """Part one: the programs chosen, in rotation. `shape`: (rounds, scans a block)."""
+    his = f"http://127.0.0.1:{his_port}/api/query_patient"
+    with kit.closing_all([]) as things:
         subjects: list[Subject] = []
+        house = None
+        if "ours" in chosen:
+            house = House(Plan(his_port))
+            things.append(house)
+            subjects.append(house.subject())
+            asked_before = lookups(his_port)
+            house.await_devices(subjects[0])
         if "asyncio" in chosen:
             subjects.append(bare_asyncio(his, things))
         if "nodered" in chosen:
@@ -107,12 +157,20 @@ def main(argv: list[str] | None = None) -> int:
                 subjects.append(node_red(his, things))
             except nodered.UnavailableError as why:
                 print(f"Node-RED skipped: {why}")
-        blocks = rotate(subjects, rounds, size)
-        for name, some in blocks.items():
-            show(name, summary(some))
-        for s in subjects:
-            print(s.name, s.faults())
-    return 0
+                figures["nodered_skipped"] = str(why)
+        blocks = rotate(subjects, *shape)
+        got = {name: summary(some) for name, some in blocks.items()}
+        for name, s in got.items():
+            show(name, s)
+        for subject in subjects:
+            faults = subject.faults()
+            if house is not None and subject is subjects[0]:
+                others = sum(len(s.sent) for s in subjects[1:])
+                faults = duties(subject, house, asked_before + others, his_port)
+                bars.update(dict.fromkeys(faults, "== 0"))
+                figures.update(faults)
+            print(f"  {subject.name:<18} {faults} of {len(subject.sent)} scans")
+        compare(figures, bars, got)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A HIS reduced to one lookup: keep-alive HTTP/1.1 in its own process, shared by all programs measured.
 
 `POST /api/query_patient {"card_no": "…"}` → `{"code":"0","message":"","data":{patient}}`, as simulators/his.
-`GET /stats` → `{"lookups": n}`. Prints `port N` when it listens.
+`GET /stats` → `{"lookups": n}`; anything else (health) → an empty ok. Prints `port N` when it listens.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ def patient(card_no: str) -> dict[str, object]:
     return {
         "patient_id": f"P{card_no[-8:]}",
         "name": _SURNAMES[n % 10] + _GIVEN[n // 10 % 10] + _GIVEN[n // 100 % 10],
-        "sex": "F" if n % 2 else "M",
+        "sex": "2" if n % 2 else "1",
         "birth_date": f"{1950 + n % 60}-{1 + n % 12:02d}-{1 + n % 28:02d}",
-        "card_no": card_no,
-        "balance_fen": n % 100_000,
+        "id_no": "",
+        "phone": "",
         "deceased": False,
+        "cards": [{"card_no": card_no, "kind": "01", "status": "1"}],
     }
 
 
@@ -54,6 +55,8 @@ class LeanHis(asyncio.Protocol):
     def _reply(self, path: bytes, body: bytes) -> dict[str, object]:
         if path.endswith(b"/stats"):
             return {"lookups": LeanHis.lookups}
+        if not path.endswith(b"/query_patient"):
+            return {"code": "0", "message": "", "data": {}}
         LeanHis.lookups += 1
         asked = json.loads(body or b"{}")
         return {"code": "0", "message": "", "data": patient(str(asked.get("card_no", "")))}
