@@ -50,7 +50,7 @@ class RestOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s]+(/[^\s?#]*)?$")] = Field(
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(
         description="Address of the HIS interface, such as http://10.1.2.3:8080"
     )
     token: SecretStr = Field(description="Sent as X-Token; write env:NAME or file:PATH")
