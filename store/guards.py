@@ -88,6 +88,15 @@ class SessionStore:
                 update={SessionModel.data_sealed: sealed, SessionModel.expires_ms: ms(expires_at)},
             ).execute(database)
 
+    def renew(self, token: str, data: Mapping[str, Any], expires_at: datetime) -> bool:
+        hashed = token_hash(token)
+        sealed = self._vault.seal(json.dumps(dict(data)), f"web_session:{hashed}:data")
+        with self._db.write() as database:
+            changed = SessionModel.update(data_sealed=sealed, expires_ms=ms(expires_at)).where(
+                SessionModel.token_hash == hashed
+            )
+            return bool(changed.execute(database))
+
     def drop(self, token: str) -> None:
         with self._db.write() as database:
             SessionModel.delete().where(SessionModel.token_hash == token_hash(token)).execute(database)

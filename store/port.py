@@ -283,6 +283,9 @@ class Sessions(Protocol):
 
     def save(self, token: str, data: Mapping[str, Any], expires_at: datetime) -> None: ...
 
+    def renew(self, token: str, data: Mapping[str, Any], expires_at: datetime) -> bool:
+        """Like `save`, but only while the session is there: a logout meanwhile is not undone."""
+
     def drop(self, token: str) -> None: ...
 
     def offer_state(self, state: str, session: str, expires_at: datetime) -> None:
