@@ -281,6 +281,17 @@ def _anchor_database(data: dict[str, Any], base: Path) -> None:
         section["url"] = f"sqlite:///{(base / url.removeprefix('sqlite:///')).resolve()}"
 
 
+def located(exc: ConfigError, path: Path) -> ConfigError:
+    """The same error with its line in the file, for a fault found after loading."""
+    if exc.line is not None or not exc.key or exc.source or not path.is_file():
+        return exc
+    _, lines = _parse(path.read_text(encoding="utf-8"), path.name)
+    at: tuple[str | int, ...] = tuple(exc.key.split("."))
+    while at and at not in lines:
+        at = at[:-1]
+    return ConfigError(exc.message, key=exc.key, line=lines.get(at), source=path.name if at else "")
+
+
 def _placed(exc: ConfigError, lines: Line, source: str) -> ConfigError:
     line = lines.get(tuple(exc.key.split(".")))
     return ConfigError(exc.message, key=exc.key, line=line, source=source)

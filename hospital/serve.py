@@ -1,0 +1,68 @@
+"""`hospital serve`: one process by default, or a hub and a portal side by side."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from core.config import Config, load
+from hospital.app import Role, create_app
+from hospital.bootstrap import Parts, build
+from hospital.logs import configure
+from hospital.server import SPARE_THREADS, Server, lower_priority
+from hospital.wiring import HubParts
+
+log = logging.getLogger(__name__)
+Extra = Callable[[Flask, Parts], None]
+
+
+class Worker:
+    """What lives inside the worker process: made after the fork, closed when it stops."""
+
+    def __init__(self, config: Config, role: Role, extra: Extra | None = None) -> None:
+        self._config, self._role, self._extra = config, role, extra
+        self._parts: Parts | None = None
+        self._hub: HubParts | None = None
+
+    def make(self) -> Any:
+        """Build everything, start the hub's work, return the WSGI app."""
+        configure(self._config.log)
+        if self._role == "portal":
+            lower_priority(5)
+        self._parts = build(self._config)
+        if self._role != "portal":
+            self._hub = HubParts(self._parts)
+        app = create_app(self._parts, self._role, self._hub)
+        if self._extra is not None:
+            self._extra(app, self._parts)
+        if self._hub is not None:
+            self._hub.start()
+        return app
+
+    def close(self) -> None:
+        """Stop devices and jobs, close the database."""
+        if self._hub is not None:
+            self._hub.stop()
+        if self._parts is not None:
+            self._parts.close()
+
+
+def serve(config_path: Path, role: Role, extra: Extra | None = None) -> None:
+    """Run until told to stop. Raises ConfigError before anything listens."""
+    config = load(config_path)
+    configure(config.log)
+    build(config).close()  # a wrong configuration is said here, once, not by a worker that dies again and again
+    worker = Worker(config, role, extra)
+    server = config.server
+    portal_only = role == "portal"
+    Server(
+        worker.make,
+        worker.close,
+        bind=f"{server.host}:{server.portal_port if portal_only else server.port}",
+        threads=server.portal_threads if portal_only else server.screens + SPARE_THREADS,
+        header_deadline_s=server.header_deadline_s,
+    ).run()

@@ -1,0 +1,157 @@
+"""The one Socket.IO and its rooms: screens say hello, the server chooses the room, nothing is missed or doubled."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from flask import Flask, request
+from flask_socketio import Namespace, SocketIO
+
+from store.port import Scans, Station
+
+log = logging.getLogger(__name__)
+
+PING_S = 5
+REPLAY_MAX = 1000
+"""Events a returning screen gets one by one; beyond that it gets the latest so many and ``gap: true``."""
+QUEUE_MAX = 256
+"""Packets waiting for one screen before it counts as stalled and is cut off."""
+STALL_S = 15
+"""Seconds the kernel keeps unacknowledged bytes before it gives a dead screen up (TCP_USER_TIMEOUT)."""
+
+
+class Admission(Protocol):
+    """Who may listen to a station; `services.stations.StationService` is one."""
+
+    def admit(self, code: str, token: str) -> Station | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HubState:
+    """What a fresh screen is told besides its recent scans."""
+
+    devices: Callable[[str], Sequence[Mapping[str, Any]]]
+    """States of the devices of one station."""
+    his: Callable[[], Mapping[str, Any]]
+    now: Callable[[], datetime]
+
+
+class Hub:
+    """Owns the Socket.IO server. Events reach it already stored; it only pushes and replays."""
+
+    def __init__(self, admission: Admission, scans: Scans, state: HubState, origins: Iterable[str]) -> None:
+        self.admission, self.scans, self.state = admission, scans, state
+        self.io = SocketIO(
+            async_mode="threading", cors_allowed_origins=sorted(origins), ping_interval=PING_S, ping_timeout=PING_S,
+            max_http_buffer_size=64 * 1024, transports=["websocket"], manage_session=False,
+            always_connect=True,
+        )  # fmt: skip
+        self.io.on_namespace(_Screens("/screens", self))
+        self._order: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def init_app(self, app: Flask) -> None:
+        """Serve Socket.IO on this app."""
+        self.io.init_app(app)
+
+    def push(self, station: str, event: str, body: Mapping[str, Any]) -> None:
+        """Send an event that is already stored to the screens of one station."""
+        with self._order[station]:
+            self.io.server.emit(event, body, room=station, namespace="/screens")
+        self._cut_off_stalled(station)
+
+    def enter(self, sid: str, station: Station, last_seq: int | None) -> dict[str, Any]:
+        """Put a screen into its room and catch it up; returns the ack. No event can slip between the two."""
+        server = self.io.server
+        with self._order[station.code]:
+            server.enter_room(sid, station.code, namespace="/screens")
+            seq = self.scans.last_seq(station.code)
+            gap = False
+            if last_seq is not None and last_seq < seq:
+                gap = seq - last_seq > REPLAY_MAX
+                after = max(last_seq, seq - REPLAY_MAX)
+                for event in self.scans.events_after(station.code, after, REPLAY_MAX):
+                    server.emit(event.kind, {**event.body, "seq": event.seq}, to=sid, namespace="/screens")
+            snapshot = self._snapshot(station)
+        return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
+
+    def _snapshot(self, station: Station) -> dict[str, Any]:
+        recent = [{**event.body, "seq": event.seq} for event in self.scans.recent_scans(station.code, 10)]
+        return {
+            "station": {"code": station.code, "name": station.name, "kind": station.kind.value},
+            "recent": recent,
+            "devices": list(self.state.devices(station.code)),
+            "his": self.state.his(),
+            "now": self.state.now().isoformat(timespec="milliseconds"),
+        }
+
+    def _cut_off_stalled(self, station: str) -> None:
+        """A screen that stopped reading must not eat memory; it resyncs by last_seq when it is back."""
+        server = self.io.server
+        for sid, eio_sid in list(server.manager.get_participants("/screens", station)):
+            client = server.eio.sockets.get(eio_sid)
+            if client is not None and client.queue.qsize() > QUEUE_MAX:
+                log.warning("a screen of %s does not read and is cut off", station)
+                _cut(server.get_environ(sid, "/screens"))
+
+
+def _raw_socket(environ: Mapping[str, Any] | None) -> socket.socket | None:
+    """The TCP socket behind a WebSocket request, under gunicorn or Werkzeug."""
+    raw = (environ or {}).get("gunicorn.socket") or (environ or {}).get("werkzeug.socket")
+    return raw if isinstance(raw, socket.socket) else None
+
+
+def _cut(environ: Mapping[str, Any] | None) -> None:
+    """Close the TCP connection, so that no thread stays blocked in send."""
+    if (raw := _raw_socket(environ)) is not None:
+        try:
+            raw.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            log.debug("the socket of a stalled screen was already closed")
+
+
+def _give_up_on_silence(environ: Mapping[str, Any]) -> None:
+    """No delay for small packets; a peer that acknowledges nothing is given up by the kernel."""
+    if (raw := _raw_socket(environ)) is not None:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_S * 1000)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+class _Screens(Namespace):
+    """/screens: ``hello {station, token, last_seq}`` → ack; ``ack {seq}`` from the screen."""
+
+    def __init__(self, name: str, hub: Hub) -> None:
+        super().__init__(name)
+        self._hub = hub
+
+    def on_connect(self, _auth: object = None) -> None:
+        _give_up_on_silence(request.environ)
+
+    def on_hello(self, data: object) -> dict[str, Any]:
+        sid = request.sid  # type: ignore[attr-defined]
+        said = data if isinstance(data, dict) else {}
+        code, token, last_seq = said.get("station"), said.get("token"), said.get("last_seq")
+        if not isinstance(code, str) or not isinstance(token, str) or not _is_seq(last_seq):
+            return _refusal("hello.malformed", "屏幕的请求不完整", "hello needs station, token and last_seq")
+        station = self._hub.admission.admit(code, token)
+        if station is None:
+            return _refusal("hello.refused", "这块屏幕没有配对或已被停用", "this screen is not paired, or was revoked")
+        return self._hub.enter(sid, station, last_seq)
+
+    def on_ack(self, data: object) -> None:
+        """The screen has drawn up to this seq; a stalled one is found by its queue, so nothing is kept."""
+
+
+def _is_seq(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _refusal(code: str, zh: str, en: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"code": code, "zh": zh, "en": en}}
