@@ -32,7 +32,7 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     options.db.parent.mkdir(parents=True, exist_ok=True)
-    world = World(open_hospital(options.db, options.seed, datetime.now(SHANGHAI).date()))
+    world = World(open_hospital(options.db, options.seed, datetime.now(SHANGHAI).date()), options.seed)
     server = HisServer(world, options.token)
     await server.start(options.host, options.port)
     url, admin = (f"http://{options.host}:{port}" for port in (server.port, server.admin_port))

@@ -12,6 +12,7 @@ Row = tuple[object, ...]
 DAYS = 14
 STARTS = {"am": time(8, 0), "pm": time(13, 30)}
 PACE_MIN = 12  # minutes between two slots
+DEMO = ("P0000001", "P0000005")
 STOPPED_ONE_IN = 60  # schedules whose clinic is stopped (停诊)
 
 
@@ -25,12 +26,13 @@ def ensure(db: sqlite3.Connection, seed: int, today: date) -> int:
             continue
         make_day(db, seed, day, offset, patients)
         made += 1
+    demo_numbers(db, today)
     db.commit()
     return made
 
 
 def make_day(db: sqlite3.Connection, seed: int, day: date, offset: int, patients: list[str]) -> None:
-    """One day's clinics; nearer days are fuller. The fixed patients P0000001 and P0000005 have a number each day 0."""
+    """One day's clinics; nearer days are fuller."""
     rng = random.Random(f"{seed}:{day}")
     doctors = db.execute(
         "SELECT doctors.code, title, fee_fen, place FROM doctors JOIN departments ON departments.code = department"
@@ -59,23 +61,36 @@ def make_day(db: sqlite3.Connection, seed: int, day: date, offset: int, patients
                     made_at = f"{asked} {rng.randrange(7, 21):02d}:{rng.randrange(60):02d}:00"
                     registrations.append((number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid"))
                 slots.append((schedule_id, slot_no, at, patient))
-    if offset == 0:
-        give_demo_numbers(slots, registrations)
     db.executemany("INSERT INTO schedules VALUES (?,?,?,?,?,?,?,?)", schedules)
     db.executemany("INSERT INTO slots VALUES (?,?,?,?)", slots)
     db.executemany("INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?)", registrations)
 
 
-def give_demo_numbers(slots: list[Row], registrations: list[Row]) -> None:
-    """Hand the last afternoon number drawn to 王小明 and the one of the schedule before to 张子涵."""
-    afternoons = [index for index, row in enumerate(registrations) if str(row[2]).endswith("2")]
-    for patient, index in zip(
-        ("P0000001", "P0000005"), (afternoons[-1], afternoons[len(afternoons) // 2]), strict=True
-    ):
-        row = registrations[index]
-        registrations[index] = (row[0], patient, *row[2:])
-        place = next(i for i, slot in enumerate(slots) if slot[:2] == row[2:4])
-        slots[place] = (*slots[place][:3], patient)
+def demo_numbers(db: sqlite3.Connection, today: date) -> None:
+    """王小明 and 张子涵 have a number this afternoon, on whatever day the simulator runs."""
+    for place, patient in enumerate(DEMO):
+        held = (
+            "SELECT 1 FROM registrations JOIN schedules USING (schedule_id)"
+            " WHERE patient_id = ? AND day = ? AND day_part = 'pm'"
+        )
+        if db.execute(held, (patient, f"{today}")).fetchone():
+            continue
+        schedule_id, fee, slot_no, queue_no = db.execute(
+            "SELECT schedule_id, fee_fen, MIN(slot_no), (SELECT COUNT(*) + 1 FROM registrations r"
+            " WHERE r.schedule_id = s.schedule_id) FROM schedules s JOIN slots USING (schedule_id)"
+            " WHERE day = ? AND day_part = 'pm' AND status = 'open' AND patient_id IS NULL"
+            " GROUP BY schedule_id ORDER BY schedule_id LIMIT 1 OFFSET ?",
+            (f"{today}", place * 3),
+        ).fetchone()
+        number = f"R{schedule_id[1:]}{slot_no:02d}"
+        made_at = f"{today - timedelta(days=1)} 19:30:00"
+        db.execute(
+            "UPDATE slots SET patient_id = ? WHERE schedule_id = ? AND slot_no = ?", (patient, schedule_id, slot_no)
+        )
+        db.execute(
+            "INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?)",
+            (number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid"),
+        )
 
 
 def parts_of(rng: random.Random, index: int) -> tuple[str, ...]:

@@ -56,7 +56,6 @@ def _build(path: Path, seed: int, today: date) -> None:
     _stays(db, random.Random(f"{seed}:stays"), everybody, today)
     money.fill(db, random.Random(f"{seed}:money"), everybody, today)
     _reports(db, random.Random(f"{seed}:reports"), everybody, today)
-    days.ensure(db, seed, today)
     db.commit()
     db.close()
 

@@ -5,7 +5,7 @@ Patients, cards and admissions are kept in memory (a lookup is a few µs); the r
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,9 +26,10 @@ class Refused(Exception):
 class World:
     """The hospital behind the wire; used by one thread."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        db.row_factory = sqlite3.Row
+    def __init__(self, db: sqlite3.Connection, seed: int) -> None:
         self._db = db
+        self._seed = seed
+        self._made_for = ""
         self.clock_offset = timedelta()
         self._patients: dict[str, Data] = {}
         self._by_card: dict[str, str] = {}
@@ -47,6 +48,15 @@ class World:
     def now(self) -> datetime:
         """Wall time in Shanghai, naive, moved by the clock switch."""
         return datetime.now(SHANGHAI).replace(tzinfo=None) + self.clock_offset
+
+    def today(self) -> str:
+        """The day by the hospital's clock; a new one gets its calendar first."""
+        now = self.now()
+        day = f"{now:%Y-%m-%d}"
+        if day != self._made_for:
+            days.ensure(self._db, self._seed, now.date())
+            self._made_for = day
+        return day
 
     def close(self) -> None:
         """Close the file."""
@@ -101,15 +111,16 @@ class World:
         }
 
     def list_schedules(self, asked: Data) -> Data:
-        """Clinics from today on (or of `day`), of `department` or `doctor` when given, with slots in all and left."""
+        """Clinics of 14 days (or of `day`), of `department` or `doctor` when given, with slots in all and left."""
+        last = date.fromisoformat(self.today()) + timedelta(days=days.DAYS - 1)
         return {
             "schedules": self._rows(
                 "SELECT s.*, d.name AS doctor_name, d.department, COUNT(*) AS total,"
                 " SUM(l.patient_id IS NULL) AS left_count FROM schedules s"
                 " JOIN doctors d ON d.code = s.doctor JOIN slots l USING (schedule_id)"
-                " WHERE s.day >= ?1 AND (?2 IS NULL OR s.day = ?2) AND (?3 IS NULL OR d.department = ?3)"
+                " WHERE s.day BETWEEN ?1 AND ?5 AND (?2 IS NULL OR s.day = ?2) AND (?3 IS NULL OR d.department = ?3)"
                 " AND (?4 IS NULL OR s.doctor = ?4) GROUP BY s.schedule_id ORDER BY s.day, s.schedule_id",
-                f"{self.now():%Y-%m-%d}", asked.get("day"), asked.get("department"), asked.get("doctor"),
+                self.today(), asked.get("day"), asked.get("department"), asked.get("doctor"), f"{last}",
             )
         }  # fmt: skip
 
@@ -149,7 +160,7 @@ class World:
             " AS numbers FROM registrations r JOIN schedules s USING (schedule_id) JOIN doctors d ON d.code = s.doctor"
             " WHERE r.patient_id = ? AND s.day = ? AND r.status = 'valid' ORDER BY s.schedule_id",
             patient["patient_id"],
-            f"{now:%Y-%m-%d}",
+            self.today(),
         )
         for row in rows:
             row["serving_no"] = days.serving(now, row["day"], row["day_part"], row.pop("numbers"))
@@ -208,7 +219,9 @@ class World:
         return patient
 
     def _rows(self, sql: str, *values: object) -> list[Data]:
-        return [dict(row) for row in self._db.execute(sql, values)]
+        found = self._db.execute(sql, values)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
 
     def _load(self) -> None:
         for row in self._rows("SELECT * FROM patients"):

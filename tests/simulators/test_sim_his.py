@@ -160,6 +160,18 @@ def test_the_queue_moves_with_the_clock(sim: HisSim, ask: Ask) -> None:
     assert seen[2]["ahead"] == 0
 
 
+def test_a_simulator_left_running_has_fourteen_days_and_the_demo_number_on_any_day(sim: HisSim, ask: Ask) -> None:
+    sim.clock(20 * 86_400)
+    day = (datetime.now(SHANGHAI) + timedelta(days=20)).date()
+    try:
+        schedules = ask("list_schedules")["data"]["schedules"]
+        assert {one["day"] for one in schedules} == {f"{day + timedelta(days=offset)}" for offset in range(14)}
+        for patient_id in ("P0000001", "P0000005"):
+            assert "pm" in {one["day_part"] for one in ask("queue", patient_id=patient_id)["data"]["queue"]}
+    finally:
+        sim.clock(0)
+
+
 def test_invoices_add_up_in_fen_by_their_lines_and_by_their_parts(ask: Ask, rows: Rows) -> None:
     parts = rows("SELECT * FROM invoices")
     assert len(parts) > 100
