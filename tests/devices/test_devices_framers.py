@@ -159,9 +159,7 @@ def test_no_bytes_at_any_pace_make_a_framer_raise_or_hoard(kind: str, chunks: li
 def test_how_the_bytes_are_cut_never_changes_the_frames(kind: str, data: bytes, cuts: list[int]) -> None:
     whole = payloads(MAKERS[kind](), data)
     framer, edges = MAKERS[kind](), sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    parts = [
-        payload for start, end in itertools.pairwise(edges) for payload in payloads(framer, data[start:end])
-    ]
+    parts = [payload for start, end in itertools.pairwise(edges) for payload in payloads(framer, data[start:end])]
     assert parts == whole
 
 
