@@ -107,7 +107,7 @@ def token_hash(token: str) -> str:
 # Long digit runs (ID numbers, cards, pay codes, phones, passes) and bearer-like words, wherever they stand.
 _DIGITS = re.compile(r"(?<![0-9a-zA-Z])(\d{6,})(\d{3}[\dXx])(?![0-9a-zA-Z])")
 _SECRET = re.compile(
-    r"(?i)\b(token|secret|code|state|openid|access_token|key|password)(\"?\s*[=:]\s*\"?)([^\s&\"',}]+)"
+    r"(?i)\b(token|secret|code|state|openid|access_token|key|password)([\"']?\s*[=:]\s*[\"']?)([^\s&\"',}]+)"
 )
 
 

@@ -87,15 +87,22 @@ def parse(text: str) -> Pass | None:
     return Pass(PassKind(text[:2]), text[2:12], text[12:])
 
 
+def accepts(code: Pass, secret: bytes, now_step: int) -> int | None:
+    """The step this code is good for now, one either side, or None; compared in constant time."""
+    for step in (now_step, now_step - SKEW, now_step + SKEW):
+        if hmac.compare_digest(code.totp, totp(secret, step)):
+            return step
+    return None
+
+
 def check(code: Pass, secret: bytes, now_step: int) -> Checked:
-    """Check the TOTP part against now, one step either side; all comparisons in constant time.
+    """`accepts`, and for a refusal the reason.
 
     A code of an earlier step within two hours is EXPIRED; one of the steps a page holds ahead is EARLY
     (the phone's clock is wrong); anything else is FORGED.
     """
-    for step in (now_step, now_step - 1, now_step + 1):
-        if hmac.compare_digest(code.totp, totp(secret, step)):
-            return Checked(Verdict.VALID, step)
+    if (step := accepts(code, secret, now_step)) is not None:
+        return Checked(Verdict.VALID, step)
     for step in range(now_step + SKEW + 1, now_step + AHEAD + SKEW + 1):
         if hmac.compare_digest(code.totp, totp(secret, step)):
             return Checked(Verdict.EARLY, step)
