@@ -13,7 +13,7 @@ import zxingcpp
 
 from devices.camera.charset import choose_text
 from devices.camera.images import Gray
-from devices.camera.looks import BarLocator, enlarged, sharpened, shrunk, smeared, thresholded, turned
+from devices.camera.looks import bar_crops, enlarged, sharpened, shrunk, smeared, thresholded, turned
 from devices.camera.zbar import zbar_read
 
 FORMATS: Final[dict[str, zxingcpp.BarcodeFormat]] = {
@@ -33,7 +33,6 @@ HARD: Final = ("QRCode", "Code128", "Code39", "ITF", "EAN13")
 FIRST: Final = ("QRCode", "Code128")
 """What nearly every code shown to us is: looked for in every frame; the others cost half as much again."""
 
-CHEAP: Final = ("glance", "fast")
 SPARSE_FROM: Final = 400
 """Frames at least this high are first searched for bars in every 8th line."""
 
@@ -76,10 +75,9 @@ class _Read:
 class _Frame:
     """One frame's work: its looks, its crops (located once) and the votes its 1-D reads collected."""
 
-    def __init__(self, gray: Gray, locator: BarLocator) -> None:
+    def __init__(self, gray: Gray) -> None:
         self.gray = gray
         self.votes: Counter[_Read] = Counter()
-        self._locator = locator
         self._crops: list[Gray] | None = None
         self._small: Gray | None = None
 
@@ -92,7 +90,7 @@ class _Frame:
     @property
     def crops(self) -> list[Gray]:
         if self._crops is None:
-            self._crops = self._locator.crops(self.small)
+            self._crops = bar_crops(self.small)
         return self._crops
 
     def believe(self, reads: Iterable[_Read]) -> list[_Read]:
@@ -115,7 +113,7 @@ Step = Callable[[_Frame], list[_Read]]
 
 
 class Cascade:
-    """Reads frames with one set of formats. Not for several threads at once: it keeps a detector and a rotation."""
+    """Reads frames with one set of formats. Any thread may call `fast` and `full`; `live` keeps a rotation."""
 
     def __init__(self, formats: Sequence[str] = DEFAULT_FORMATS, use_zbar: bool = True) -> None:
         unknown = sorted(set(formats) - set(FORMATS))
@@ -128,7 +126,6 @@ class Cascade:
         self._rest = _pick(name for name in formats if name not in first)
         self._hard = _pick(name for name in formats if name in HARD)
         self._linear = _pick(name for name in formats if name in LINEAR)
-        self._locator = BarLocator()
         self._dear = self._dear_steps(use_zbar and set(formats) >= {"QRCode", "Code128"})
         self._turn = 0
 
@@ -162,19 +159,22 @@ class Cascade:
             return self.fast(gray)
         step = self._dear[self._turn % len(self._dear)]
         found = self._run(gray, [step], float("inf"))
-        if not found or found[0].step not in CHEAP:
-            self._turn += 1
+        if not found:
+            self._turn += 1  # else the look that found it comes again, so that a held code stays in sight
         return found
 
     def _run(self, gray: Gray, dear: Sequence[tuple[str, Step]], budget_s: float) -> list[Decoded]:
         began = time.perf_counter()
-        frame = _Frame(gray, self._locator)
+        frame = _Frame(gray)
         reads, name = self._look_cheap(gray)
         for name_next, step in dear:
             if reads or time.perf_counter() - began > budget_s:
                 break
             name = name_next
-            reads = step(frame)
+            try:
+                reads = step(frame)
+            except (cv2.error, UnicodeDecodeError):
+                continue  # OpenCV refuses odd shapes in its own ways: nothing found by this look
         ms = round((time.perf_counter() - began) * 1000, 2)
         return [
             Decoded(read.text, read.raw, read.symbology, name, ms, read.encoding, read.aim)
