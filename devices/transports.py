@@ -89,8 +89,12 @@ class FdTransport:
         except OSError as gone:
             raise lost(self._what, gone) from gone
         if not data:
-            raise DeviceLost(f"{self._what} closed the connection or was unplugged.", "device.closed")
+            raise self._ended()
         return data
+
+    def _ended(self) -> DeviceLost:
+        """Word the end of the stream."""
+        return DeviceLost(f"{self._what} closed the connection.", "device.closed")
 
     def write(self, data: bytes) -> bool:
         deadline = time.monotonic() + WRITE_S
@@ -134,6 +138,9 @@ class TtyTransport(FdTransport):
         check_node(node, options.port)
         self._serial = _open_tty(node, options)
         super().__init__(self._serial.fileno(), waker, options.port)
+
+    def _ended(self) -> DeviceLost:
+        return DeviceLost(f"{self._what} was unplugged.", "device.unplugged")
 
     def _release(self) -> None:
         fd = self._fd
