@@ -138,6 +138,7 @@ CLOCK_WRONG = say(
     "手机时间不准:请打开自动时间,刷新后再扫",
     "The phone's clock is wrong: set it to automatic, refresh, scan again",
 )
+NOT_READ = say("没有认出这个码", "This code was not recognised")
 WARD_ONLY = Words(
     say("这是就诊卡,床旁请扫腕带", "This is an outpatient card; at the bedside scan the wristband"),
     "show_wristband",

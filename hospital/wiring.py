@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.outcomes import ACCEPTED, Outcome, say
-from devices.port import DeviceConfig, DeviceState, Feedback, Reading, Refused, StateChange
+from devices.port import DeviceConfig, Feedback, Reading, Refused, StateChange
 from devices.supervisor import Supervisor
 from his.port import Ctx, HisError
 from hospital.bootstrap import DRIVERS, Parts
@@ -149,10 +149,6 @@ class DeviceRoom:
             self._parts.scan.busy(station, _scanned(reading))
 
     def _changed(self, change: StateChange) -> None:
-        log.log(
-            logging.WARNING if change.state in (DeviceState.BACKOFF, DeviceState.FAILED) else logging.INFO,
-            "device %s is %s: %s", change.device, change.state.value, change.reason,
-        )  # fmt: skip
         if (station := self._station_of(change.device)) is not None:
             self._tell(station.code, change)
 

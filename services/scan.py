@@ -110,7 +110,7 @@ class ScanService:
         if kind is CodeClass.WRISTBAND:
             return self._lookup(station, found.value, wristband=True)
         if kind is CodeClass.UNKNOWN:
-            return _plain(Outcome.UNKNOWN_CODE)
+            return _plain(Outcome.UNKNOWN_CODE, outcomes.NOT_READ)
         return _plain(Outcome.FOREIGN_CODE, outcomes.FOREIGN_SAY.get(kind))
 
     def _by_pass(self, station: Station, text: str) -> Answer:
