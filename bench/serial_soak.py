@@ -10,6 +10,7 @@ machine allows none); 1,000 faults on an SSI line. Latency is from the write of 
 import itertools
 import json
 import logging
+import os
 import random
 import shutil
 import subprocess
@@ -50,30 +51,55 @@ BARS = {
 
 
 def soak(count: int) -> dict[str, float]:
-    """Scans at line pace: losses, doubles, order, latency."""
+    """Scans at line pace: losses, doubles, order, latency; a bare read loop takes turns, to know the machine's."""
+    codes = [f"87{index:018d}" for index in range(count)]
+    sent: list[float] = []
+    bare: list[float] = []
     with Rig() as rig:
         scanner = SimulatedScanner(rig.folder, "--link", str(rig.folder / "scanner"))
+        other = SimulatedScanner(rig.folder, "--link", str(rig.folder / "bare"))
         rig.online(serial("c1", scanner.device))
-        codes = [f"87{index:018d}" for index in range(count)]
-        sent: list[float] = []
         for start in range(0, count, 500):
             order = {"texts": codes[start : start + 500], "suffixes": ["\r", "\n", "\r\n"], "chunk": True}
             sent += scanner.order("/burst", **order)["times"]
+            if start % 1000 == 0:
+                bare += bare_reader(other, {**order, "suffixes": ["\r"]})
         rig.wait(lambda: len(rig.readings) >= count)
         time.sleep(0.1)
         scanner.end()
+        other.end()
         texts = [reading.text for _, reading in rig.readings]
         sent_at = dict(zip(codes, sent, strict=True))
-        late = sorted(seen - sent_at[reading.text] for seen, reading in rig.readings if reading.text in sent_at)
+        late = [(seen - sent_at[reading.text]) * 1000 for seen, reading in rig.readings if reading.text in sent_at]
     return {
         "scans": count,
         "scans_lost": len(set(codes) - set(texts)),
         "scans_doubled": len(texts) - len(set(texts)),
         "scans_out_of_order": sum(one > other for one, other in itertools.pairwise(texts)),
-        "scan_p50_ms": round(late[len(late) // 2] * 1000, 3),
-        "scan_p99_ms": round(late[int(len(late) * 0.99)] * 1000, 3),
-        "scan_max_ms": round(late[-1] * 1000, 3),
+        "scan_p50_ms": round(kit.percentile(late, 50), 3),
+        "scan_p99_ms": round(kit.percentile(late, 99), 3),
+        "scan_max_ms": round(max(late), 3),
+        "bare_p50_ms": round(kit.percentile(bare, 50), 3),
+        "bare_p99_ms": round(kit.percentile(bare, 99), 3),
     }
+
+
+def bare_reader(scanner: SimulatedScanner, order: dict[str, Any]) -> list[float]:
+    """Milliseconds from last byte to a plain blocking os.read loop, without driver, framer or queue."""
+    seen: list[float] = []
+    fd = os.open(scanner.device, os.O_RDWR | os.O_NOCTTY)
+
+    def read() -> None:
+        while len(seen) < len(order["texts"]):
+            data = os.read(fd, 4096)
+            seen.extend([time.monotonic()] * data.count(b"\r"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    times = scanner.order("/burst", **order)["times"]
+    reader.join(10)
+    os.close(fd)
+    return [(at - sent) * 1000 for at, sent in zip(seen, times, strict=False)]
 
 
 def replugs(count: int) -> dict[str, float]:

@@ -131,7 +131,7 @@ def test_idle_gives_the_frame_at_the_silence_and_drops_a_monster() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     chunks=st.lists(
         st.one_of(
@@ -154,7 +154,7 @@ def test_no_bytes_at_any_pace_make_a_framer_raise_or_hoard(kind: str, chunks: li
 
 
 @pytest.mark.parametrize("kind", ["any", "cr", "lf", "crlf", "stx_etx", "fixed", "tab"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=8))
 def test_how_the_bytes_are_cut_never_changes_the_frames(kind: str, data: bytes, cuts: list[int]) -> None:
     whole = payloads(MAKERS[kind](), data)
