@@ -1,9 +1,5 @@
 """The re-read rule of one device: a code held before the scanner counts once, and again after an absence."""
 
-from typing import Final
-
-_MANY: Final = 256
-
 
 class RereadRule:
     """Pure; times are monotonic seconds. Every sighting extends the window; `window_s` 0 lets all through."""
@@ -17,13 +13,12 @@ class RereadRule:
         """Say whether this sighting counts as a scan; a repeat is counted in `suppressed`."""
         if self.window_s <= 0:
             return True
-        before = self._seen.get(payload)
+        before = self._seen.pop(payload, None)
         self._seen[payload] = now
+        self._forget_old(now)
         if before is not None and now - before < self.window_s:
             self.suppressed += 1
             return False
-        if len(self._seen) > _MANY:
-            self._forget_old(now)
         return True
 
     def rearm(self, payload: bytes | None = None) -> None:
@@ -34,4 +29,9 @@ class RereadRule:
             self._seen.pop(payload, None)
 
     def _forget_old(self, now: float) -> None:
-        self._seen = {code: seen for code, seen in self._seen.items() if now - seen < self.window_s}
+        """Drop what is past the window. The dict is in order of sighting, so only the dropped ones cost."""
+        while self._seen:
+            oldest = next(iter(self._seen))
+            if now - self._seen[oldest] < self.window_s:
+                return
+            del self._seen[oldest]
