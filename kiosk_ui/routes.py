@@ -41,7 +41,7 @@ class Stations(Protocol):
 
 
 def _stations() -> Stations:
-    return cast(Stations, current_app.extensions["hospital"].stations)
+    return cast("Stations", current_app.extensions["hospital"].stations)
 
 
 def _language() -> str:

@@ -1,6 +1,6 @@
 /* One station's screen: ties the line, the board, the drawing, the sound and the pairing form together. */
 
-import { byId } from "./dom.js";
+import { byId, keepIcons } from "./dom.js";
 import { Link } from "./link.js";
 import { Board } from "./model.js";
 import { Pairing } from "./pair.js";
@@ -45,6 +45,7 @@ function scanned(scan) {
   const age = board.takeScan(scan);
   drawAnswer(board);
   drawRecent(board);
+  drawClock(board);
   if (age < SOUND_AGE_MS) sound.play(outcomeWords(scan.outcome).sound);
 }
 
@@ -86,6 +87,7 @@ byId("language").addEventListener("click", () => {
 setLanguage(data.lang || localStorage.getItem("screen-language") || "zh-CN");
 drawAll();
 setInterval(tick, 1000);
+keepIcons().catch(() => {}); // not reachable just now: icons are then fetched one by one, as before
 
 const handed = pairing.codeFromAddress();
 if (handed) { pairing.show(null); pairing.submit(handed); }

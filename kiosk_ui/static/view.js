@@ -5,7 +5,7 @@ import { clockTime, dayText, getLanguage, otherLanguage, outcomeWords, pick, sex
 
 const TONES = ["ok", "info", "warn", "stop", "down"];
 
-function shortNumber(last4) { return last4 ? "···· " + last4 : ""; }
+function shortNumber(last4) { return last4 ? t("last4", { n: last4 }) : ""; }
 
 function when(iso, nowMs) {
   const at = Date.parse(iso);
@@ -13,21 +13,22 @@ function when(iso, nowMs) {
   return dayText(at) === dayText(nowMs) ? clockTime(at) : dayText(at) + " " + clockTime(at);
 }
 
+/** What is enough to tell a person by, and no more: an inpatient by bed, an outpatient by card. */
 function facts(scan) {
   const { patient, visit } = scan;
   const rows = [];
   const add = (key, value) => { if (value !== null && value !== undefined && value !== "") rows.push([t("fact." + key), String(value), key]); };
+  if (visit) {
+    add("bed", visit.bed);
+    add("ward", visit.ward);
+    add("admission", shortNumber(visit.admission_no_last4));
+  }
   if (patient) {
     add("sex", sexWord(patient.sex));
     add("age", patient.age === null || patient.age === undefined ? "" : t("age", { n: patient.age }));
     add("card", shortNumber(patient.card_last4));
-    add("id", shortNumber(patient.id_last4));
-    add("kind", t("kind." + patient.kind));
-  }
-  if (visit) {
-    add("ward", visit.ward);
-    add("bed", visit.bed);
-    add("admission", shortNumber(visit.admission_no_last4));
+    if (!patient.card_last4 && !visit) add("id", shortNumber(patient.id_last4));
+    if (!visit) add("kind", t("kind." + patient.kind));
   }
   return rows.length
     ? el("dl.facts", null, ...rows.map(([name, value, key]) => el("div.fact.fact-" + key, null, el("dt", null, name), el("dd.ph-num", null, value))))
@@ -54,15 +55,16 @@ export function drawAnswer(board) {
   document.body.classList.add("tone-" + words.tone);
   const first = scan.first_scan && words.tone !== "ok"
     ? el("p.first", null, icon("history"),
-      t("first", { at: when(scan.first_scan, board.now()) }) + (scan.first_station ? " · " + scan.first_station : ""))
+      t("first", { at: when(scan.first_scan, board.now()) }) + (scan.first_station ? ", " + scan.first_station : ""))
     : null;
   const next = scan.next && pick(scan.next.label);
-  box.replaceChildren(band(words), el("div.detail", null,
+  box.replaceChildren(band(words), el("div.detail" + (scan.patient ? "" : ".detail-bare"), null,
     scan.patient ? el("p.name", { translate: "no" }, scan.patient.name) : null,
     facts(scan),
     first,
-    el("p.say", null, pick(scan.say)),
-    next ? el("p.next", null, icon("chevron-right"), el("span", null, next)) : null,
+    el("div.ending", null,
+      scan.outcome === "identified" ? null : el("p.say", null, pick(scan.say)), // the word has said it
+      next ? el("p.next", null, icon("chevron-right"), el("span", null, next)) : null),
     el("p.at.ph-quiet", null, el("time", { datetime: scan.at }, clockTime(Date.parse(scan.at))))));
 }
 

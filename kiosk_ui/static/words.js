@@ -72,6 +72,7 @@ const TEXT = {
   "sex.male": ["男", "Male"],
   "sex.female": ["女", "Female"],
   "sex.unknown": ["未说明", "Not stated"],
+  "last4": ["尾号 {n}", "ends {n}"],
   "age": ["{n} 岁", "{n}"],
   "first": ["首次扫码 {at}", "First scanned {at}"],
   "pair.title": ["配对这块屏幕", "Pair this screen"],
@@ -119,6 +120,10 @@ export function clockTime(ms) {
 
 /** Date and weekday as 11月22日 周日, or Sun 22 Nov. */
 export function dayText(ms) {
-  const options = { timeZone: "Asia/Shanghai", month: language === "en" ? "short" : "long", day: "numeric", weekday: "short" };
-  return new Intl.DateTimeFormat(language === "en" ? "en-GB" : "zh-CN", options).format(ms);
+  const zone = { timeZone: "Asia/Shanghai" };
+  if (language === "en") {
+    return new Intl.DateTimeFormat("en-GB", Object.assign({ weekday: "short", day: "numeric", month: "short" }, zone)).format(ms);
+  }
+  const day = new Intl.DateTimeFormat("zh-CN", Object.assign({ month: "long", day: "numeric" }, zone)).format(ms);
+  return day + " " + new Intl.DateTimeFormat("zh-CN", Object.assign({ weekday: "short" }, zone)).format(ms);
 }

@@ -126,7 +126,7 @@ class ScreensServer:
         self.refuse: dict[str, str] | None = None
         self.devices = [{"code": "S1", "name": "1号窗口扫码器", "state": "online", "reason": ""}]
         self.his = "online"
-        app = Flask("web")
+        self.app = app = Flask("web")
         app.config.update(SECRET_KEY="test", SCREEN_KEEP_SECONDS=keep_seconds)
         app.extensions["hospital"] = SimpleNamespace(stations=self.stations)
         app.register_blueprint(blueprint)
@@ -137,7 +137,7 @@ class ScreensServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.line = Line(self._server.server_port)
 
