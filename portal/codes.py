@@ -97,5 +97,4 @@ def _words() -> dict[str, str]:
         "refreshed": _("已刷新"),
         "gone": _("这张卡已解绑,请重新绑定"),
         "signed_out": _("登录已过期,请重新登录"),
-        "left": _("{n} 秒后换新码"),
     }

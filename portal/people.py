@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 
 from core.errors import Refusal
 from portal.door import blueprint, follower_id, services, signed_in
+from portal.home import current_card
 from services.cards import Claim, plain
 from store.port import BindingKind
 from web.errors import status_of, wants_json
@@ -30,7 +31,10 @@ _SHAPES = {
 def cards() -> ResponseReturnValue:
     """The follower's cards."""
     found = services().cards.cards(follower_id())
-    return render_template("portal/list.html", kind="card", bindings=found, fresh=session.get(JUST_BOUND))
+    current = current_card(found)
+    return render_template(
+        "portal/list.html", kind="card", bindings=found, fresh=session.get(JUST_BOUND), current=current and current.id
+    )
 
 
 @blueprint.get("/admissions")
