@@ -164,6 +164,8 @@ class Cascade:
         return found
 
     def _run(self, gray: Gray, dear: Sequence[tuple[str, Step]], budget_s: float) -> list[Decoded]:
+        if gray.size == 0:
+            return []
         began = time.perf_counter()
         frame = _Frame(gray)
         reads, name = self._look_cheap(gray)
@@ -278,7 +280,8 @@ def _as_read(code: zxingcpp.Barcode) -> _Read | None:
     if name is None or not code.bytes:
         return None
     if name in LINEAR:
-        return _Read(code.text, code.bytes, name, "latin-1", code.symbology_identifier)
+        encoding = "utf-8" if code.text.isascii() else "latin-1"
+        return _Read(code.text, code.bytes, name, encoding, code.symbology_identifier)
     text, encoding = choose_text(code.bytes, code.text, matrix_default_latin=name != "QRCode")
     return _Read(text, code.bytes, name, encoding, code.symbology_identifier)
 
