@@ -66,6 +66,7 @@ def soak(count: int) -> dict[str, float]:
                 bare += bare_reader(other, {**order, "suffixes": ["\r"]})
         rig.wait(lambda: len(rig.readings) >= count)
         time.sleep(0.1)
+        overflow = rig.supervisor.stats()["c1"].overflow
         scanner.end()
         other.end()
         texts = [reading.text for _, reading in rig.readings]
@@ -74,6 +75,7 @@ def soak(count: int) -> dict[str, float]:
     return {
         "scans": count,
         "scans_lost": len(set(codes) - set(texts)),
+        "scans_overflowed": overflow,
         "scans_doubled": len(texts) - len(set(texts)),
         "scans_out_of_order": sum(one > other for one, other in itertools.pairwise(texts)),
         "scan_p50_ms": round(kit.percentile(late, 50), 3),

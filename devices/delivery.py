@@ -12,6 +12,10 @@ from devices.port import Reading
 log = logging.getLogger(__name__)
 
 LIMIT: Final = 64
+# A busy machine may hold the consumer back for this long; the kernel keeps 4 KiB of the line meanwhile, which at
+# 115200 baud is 0.35 s. A sink that hangs costs the reader this wait once, not once a reading.
+GRACE_S: Final = 0.25
+_LOOK_S: Final = 0.001
 Sink = Callable[[Reading], None]
 
 
@@ -23,15 +27,29 @@ class Delivery:
         self._sink = sink
         self._limit = limit
         self._queue: SimpleQueue[Reading | None] = SimpleQueue()
+        self._hangs = False
         self._thread = threading.Thread(target=self._run, name=f"deliver-{device}", daemon=True)
         self._thread.start()
 
     def put(self, reading: Reading) -> bool:
-        """Queue a reading; False when the queue is full. Never waits."""
-        if self._queue.qsize() >= self._limit:
+        """Queue a reading; False when the queue is full and stays so. Waits GRACE_S at most, and only once."""
+        if self._queue.qsize() >= self._limit and not self._has_room_soon():
             return False
+        self._hangs = False
         self._queue.put(reading)
         return True
+
+    def _has_room_soon(self) -> bool:
+        """Tell a consumer that is merely late from one that hangs."""
+        if self._hangs:
+            return False
+        until = time.monotonic() + GRACE_S
+        while time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            if self._queue.qsize() < self._limit:
+                return True
+        self._hangs = True
+        return False
 
     @property
     def waiting(self) -> int:

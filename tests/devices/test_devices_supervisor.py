@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from conftest import Rig, serial
 
+from devices import delivery
 from devices.port import Applied, DeviceConfig, DeviceState, Refused
 from devices.serial_port import SerialDriver
 from devices.supervisor import Supervisor
@@ -142,6 +143,39 @@ def test_a_sink_that_waits_never_stops_the_reader_and_what_does_not_fit_is_told(
     rig.wait(lambda: len(rig.readings) == 65)
     told = [reading.text for reading in rig.readings + rig.overflowed]
     assert told == [f"87{index:04d}" for index in range(100)]
+
+
+def burst_at_a_late_sink(rig: Rig) -> None:
+    """100 codes at once at a sink that takes its first one 100 ms late, as on a busy machine."""
+    line = rig.pty()
+    rig.before_sink = lambda reading: time.sleep(0.1) if reading.text == "870000" else None
+    rig.online(serial("c1", line.link))
+    for index in range(100):
+        line.write(f"87{index:04d}\r".encode())
+    rig.wait(lambda: len(rig.readings) + len(rig.overflowed) == 100)
+
+
+def test_a_sink_that_is_merely_late_loses_nothing(rig: Rig) -> None:
+    burst_at_a_late_sink(rig)
+    assert rig.texts == [f"87{index:04d}" for index in range(100)]
+
+
+def test_without_the_grace_the_late_sink_would_lose_codes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the test above."""
+    monkeypatch.setattr(delivery, "GRACE_S", 0.0)
+    burst_at_a_late_sink(rig)
+    assert rig.overflowed
+
+
+def test_a_sink_that_hangs_costs_the_reader_one_wait_not_one_a_code(rig: Rig) -> None:
+    line, gate = rig.pty(), threading.Event()
+    rig.before_sink = lambda _: gate.wait(10) and None
+    rig.online(serial("c1", line.link))
+    hold_the_sink(rig, line)
+    for index in range(1, 100):
+        line.write(f"87{index:04d}\r".encode())
+    assert rig.wait(lambda: len(rig.overflowed) == 35) < 3 * delivery.GRACE_S
+    gate.set()
 
 
 def test_a_code_that_overflowed_counts_when_it_is_held_up_again(rig: Rig) -> None:
