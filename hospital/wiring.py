@@ -13,7 +13,7 @@ from devices.supervisor import Supervisor
 from his.port import Ctx, HisError
 from hospital.bootstrap import DRIVERS, Parts
 from hospital.jobs import Every, sweep
-from services.scan import ScanDone, Scanned
+from services.scan import ScanDone, Scanned, StationTold
 from store.port import Device, Station
 from web.hub import Hub, HubState
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _SETTINGS_S = 2.0
 """How soon a change made by `hospital devices` or `stations` reaches the running hub."""
 _HIS_S = 3.0
+_CHECKPOINT_S = 2.0
 
 
 class HubParts:
@@ -34,11 +35,13 @@ class HubParts:
         state = HubState(devices=self.devices.of_station, his=self.his_state, now=parts.clock.now)
         self.hub = Hub(parts.stations, parts.store.scans, state, _origins(parts))
         parts.bus.subscribe(ScanDone, self._push_scan)
+        parts.bus.subscribe(StationTold, self._push_told)
         config = parts.config.policies
         self._jobs = (
             Every("devices", _SETTINGS_S, self.devices.follow),
             Every("his", _HIS_S, self._watch_his),
-            Every("sweep", 3600, lambda: sweep(parts.store, parts.clock, config.keep_events_days)),
+            Every("checkpoint", _CHECKPOINT_S, parts.store.checkpoint),
+            Every("sweep", 24 * 3600, lambda: sweep(parts.store, parts.clock, config.keep_events_days)),
         )
 
     def start(self) -> None:
@@ -64,11 +67,10 @@ class HubParts:
             "device": change.device, "state": change.state.value, "reason": change.reason, "code": change.code,
             "since": change.since.isoformat(timespec="seconds"),
         }  # fmt: skip
-        self._tell(station, "device", body)
+        self._parts.scan.tell(station, "device", body)
 
-    def _tell(self, station: str, kind: str, body: Mapping[str, Any]) -> None:
-        seq = self._parts.store.scans.add_event(station, kind, body, self._parts.clock.now())
-        self.hub.push(station, kind, {**body, "seq": seq})
+    def _push_told(self, told: StationTold) -> None:
+        self.hub.push(told.station, told.kind, told.body)
 
     def _watch_his(self) -> None:
         try:
@@ -85,7 +87,7 @@ class HubParts:
             else say("医院系统暂时没有回应", "The hospital system does not answer")
         )
         for station in self._parts.stations.all():
-            self._tell(station.code, "notice", {"kind": "his", **self.his_state(), "say": words})
+            self._parts.scan.tell(station.code, "notice", {"kind": "his", **self.his_state(), "say": words})
 
 
 class DeviceRoom:

@@ -100,10 +100,21 @@ def open_pair(url: str) -> tuple[Db, Db]:
     return Db(database, lock), Db(database, lock, quick=True)
 
 
+def checkpoint(db: Db) -> None:
+    """Move what the quick connection wrote from the WAL into the database, without blocking writers.
+
+    The quick connection never checkpoints itself: that is an fsync, and it would come in the middle of a scan.
+    """
+    if db.sqlite:
+        with db.read() as database:
+            database.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _sqlite(path: Path, synchronous: str) -> peewee.SqliteDatabase:
-    database = peewee.SqliteDatabase(
-        str(path), pragmas={**_PRAGMAS, "synchronous": synchronous}, thread_safe=False, check_same_thread=False
-    )
+    pragmas = {**_PRAGMAS, "synchronous": synchronous}
+    if synchronous == "normal":
+        pragmas["wal_autocheckpoint"] = 0
+    database = peewee.SqliteDatabase(str(path), pragmas=pragmas, thread_safe=False, check_same_thread=False)
     try:
         database.connect()
     except peewee.OperationalError as exc:

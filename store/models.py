@@ -130,7 +130,7 @@ class PassUseModel(pw.Model):
     step = pw.BigIntegerField()
     station = pw.CharField(26)
     scan_id = pw.CharField(26)
-    at_ms = pw.BigIntegerField(index=True)
+    at_ms = pw.BigIntegerField()
 
     class Meta:
         table_name = "pass_use"
@@ -143,7 +143,7 @@ class ScanModel(pw.Model):
     id = pw.CharField(26, primary_key=True)
     station = pw.CharField(26)
     device = pw.CharField(32)
-    at_ms = pw.BigIntegerField(index=True)
+    at_ms = pw.BigIntegerField()
     outcome = pw.CharField(24)
     code_class = pw.CharField(24)
     pass_no = pw.CharField(10, null=True)
@@ -162,7 +162,7 @@ class StationEventModel(pw.Model):
     seq = pw.BigIntegerField()
     kind = pw.CharField(16)
     scan_id = pw.CharField(26, null=True)
-    at_ms = pw.BigIntegerField(index=True)
+    at_ms = pw.BigIntegerField()
     body_sealed = pw.BlobField()
 
     class Meta:

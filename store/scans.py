@@ -39,6 +39,8 @@ _RECENT = (
     "SELECT e.seq, e.kind, s.id, e.body_sealed FROM station_event e JOIN station s ON s.id = e.station"
     " WHERE s.code = ? AND e.kind = 'scan' ORDER BY e.seq DESC LIMIT ?"
 )
+_FIRST_KEPT = "SELECT seq FROM station_event WHERE station = ? AND at_ms >= ? ORDER BY seq LIMIT 1"
+_DROP_EVENTS = "DELETE FROM station_event WHERE station = ? AND seq < ?"
 _LAST_OF_PASS = (
     "SELECT c.at_ms, s.name, c.outcome FROM scan c JOIN station s ON s.id = c.station"
     " WHERE c.pass_no = ? ORDER BY c.at_ms DESC LIMIT 1"
@@ -134,9 +136,16 @@ class ScanStore:
         return (at(found[0][0]), found[0][1], found[0][2]) if found else None
 
     def prune(self, before: datetime) -> int:
+        """Station by station and in short transactions: a scan never waits for the broom."""
         dropped = 0
+        with self._db.read():
+            stations = [row[0] for row in rows(self._db, "SELECT id FROM station")]
+        for station in stations:
+            with self._db.read():
+                kept = rows(self._db, _FIRST_KEPT, (station, ms(before)))
+            dropped += self._delete(_DROP_EVENTS, (station, kept[0][0] if kept else 1 << 60))
+        return dropped + self._delete("DELETE FROM pass_use WHERE at_ms < ?", (ms(before),))
+
+    def _delete(self, text: str, params: tuple[Any, ...]) -> int:
         with self._db.write() as database:
-            for table in ("station_event", "pass_use"):
-                cursor = database.execute_sql(self._db.sql(f"DELETE FROM {table} WHERE at_ms < ?"), (ms(before),))  # noqa: S608 - names of our own
-                dropped += cursor.rowcount
-        return dropped
+            return int(database.execute_sql(self._db.sql(text), params).rowcount)

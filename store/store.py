@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.privacy import Vault
-from store.db import migrate, open_pair
+from store.db import checkpoint, migrate, open_pair
 from store.guards import AttemptStore, SessionStore
 from store.people import BindingStore, FollowerStore
 from store.scans import ScanStore
@@ -15,7 +15,11 @@ class Store:
 
     def __init__(self, url: str, vault: Vault) -> None:
         self.durable, self.quick = open_pair(url)
-        self.applied = migrate(self.durable)
+        try:
+            self.applied = migrate(self.durable)
+        except BaseException:
+            self.close()
+            raise
         self.stations = StationStore(self.durable, vault)
         self.devices = DeviceStore(self.durable)
         self.followers = FollowerStore(self.durable, vault)
@@ -28,6 +32,10 @@ class Store:
         """A trivial read; raises whatever is wrong with the database."""
         with self.durable.read() as database:
             database.execute_sql("SELECT 1").fetchone()
+
+    def checkpoint(self) -> None:
+        """Keep the WAL short; called every few seconds by a job."""
+        checkpoint(self.durable)
 
     def close(self) -> None:
         """Close both connections."""

@@ -12,6 +12,7 @@ from peewee import (
     FloatField,
     IntegerField,
     Model,
+    SqliteDatabase,
     TextField,
 )
 
@@ -107,7 +108,7 @@ class PassUseModel(Model):
     step = BigIntegerField()
     station = CharField(26)
     scan_id = CharField(26)
-    at_ms = BigIntegerField(index=True)
+    at_ms = BigIntegerField()
 
     class Meta:
         table_name = "pass_use"
@@ -118,7 +119,7 @@ class ScanModel(Model):
     id = CharField(26, primary_key=True)
     station = CharField(26)
     device = CharField(32)
-    at_ms = BigIntegerField(index=True)
+    at_ms = BigIntegerField()
     outcome = CharField(24)
     code_class = CharField(24)
     pass_no = CharField(10, null=True)
@@ -135,7 +136,7 @@ class StationEventModel(Model):
     seq = BigIntegerField()
     kind = CharField(16)
     scan_id = CharField(26, null=True)
-    at_ms = BigIntegerField(index=True)
+    at_ms = BigIntegerField()
     body_sealed = BlobField()
 
     class Meta:
@@ -178,6 +179,9 @@ def up(migrator: Any, db: Any) -> None:
         StationModel, PairingModel, ScreenModel, DeviceModel, FollowerModel, BindingModel, PassModel, PassUseModel,
         ScanModel, StationEventModel, AttemptModel, SessionModel, LoginStateModel,
     ]  # fmt: skip
+    if isinstance(db, SqliteDatabase):  # one b-tree instead of two: a page less to write in a scan's commit
+        for table in (PassUseModel, ScanModel, StationEventModel):
+            table._meta.without_rowid = True
     with db.bind_ctx(tables):
         db.create_tables(tables, safe=False)
     db.execute_sql("CREATE UNIQUE INDEX binding_live ON binding (follower, kind, number_index) WHERE ended_ms IS NULL")
