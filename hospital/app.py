@@ -8,6 +8,7 @@ from flask import Flask, redirect
 from werkzeug.wrappers import Response
 
 import kiosk_ui
+import portal
 from hospital.bootstrap import Parts
 from hospital.health import health_blueprint
 from hospital.wiring import HubParts
@@ -30,8 +31,6 @@ def create_app(parts: Parts, role: Role = "all", hub: HubParts | None = None) ->
     static_files.init_app(app)
     app.register_blueprint(health_blueprint(parts, hub))
     if role in ("all", "portal"):
-        import portal
-
         app.register_blueprint(portal.blueprint)
         app.add_url_rule("/", "root", _to_portal)
         steps = portal.STEPS

@@ -14,6 +14,7 @@ from core.config import Config
 from core.errors import ConfigError
 from core.events import Bus
 from core.privacy import Vault, decode_key
+from devices.camera.driver import CameraDriver
 from devices.replay import ReplayDriver
 from devices.serial_port import SerialDriver
 from his.port import HisPort
@@ -27,7 +28,7 @@ from store.store import Store
 from wechat.oauth import WechatOAuthClient
 from wechat.port import WechatOAuth
 
-DRIVERS: Mapping[str, Any] = {"serial": SerialDriver, "replay": ReplayDriver}
+DRIVERS: Mapping[str, Any] = {"serial": SerialDriver, "camera": CameraDriver, "replay": ReplayDriver}
 
 
 @dataclass(slots=True)

@@ -117,10 +117,9 @@ def doctor(config_path: Path) -> None:
 @plainly
 def decode(images: tuple[Path, ...], as_json: bool) -> None:
     """Run the camera pipeline on image files."""
-    from devices.camera.files import decode_files
-
     from core.codes.classify import NEVER_KEPT, Patterns, classify
     from core.config import CodePatterns
+    from devices.camera.files import decode_files
 
     patterns = CodePatterns()
     known = Patterns(patterns.card, patterns.wristband)
