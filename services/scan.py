@@ -21,6 +21,7 @@ from his.port import (
     Admission,
     AdmissionQuery,
     AdmissionStatus,
+    CardStatus,
     Ctx,
     HisError,
     HisPort,
@@ -53,6 +54,16 @@ class ScanDone:
 
 
 @dataclass(frozen=True, slots=True)
+class StationTold:
+    """Past-tense event: something that is no scan is stored in a station's list under ``seq``."""
+
+    station: str
+    seq: int
+    kind: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An outcome before it is stored."""
 
@@ -78,7 +89,7 @@ class ScanService:
 
     def __init__(
         self, scans: Scans, his: HisPort, patterns: codes.Patterns, clock: Clock, *, deadline_s: float,
-        publish: Callable[[ScanDone], None],
+        publish: Callable[[ScanDone | StationTold], None],
     ) -> None:  # fmt: skip
         self._scans, self._his, self._patterns, self._clock = scans, his, patterns, clock
         self._deadline_s, self._publish = deadline_s, publish
@@ -92,6 +103,15 @@ class ScanService:
     def busy(self, station: Station, scanned: Scanned) -> Mapping[str, Any]:
         """A reading that came while the queue of its device was full: said, never silent."""
         return self._finish(station, scanned, CodeClass.UNKNOWN, _plain(Outcome.BUSY))
+
+    def tell(self, station: str, kind: str, body: Mapping[str, Any]) -> None:
+        """Store and push what is no scan (a device's state, a notice), in one order with the station's scans.
+
+        A screen ignores what is numbered below what it has seen, so a scan overtaken by a notice would be lost.
+        """
+        with self._order[station]:
+            seq = self._scans.add_event(station, kind, body, self._clock.now())
+            self._publish(StationTold(station, seq, kind, {**body, "seq": seq}))
 
     # ---------------------------------------------------------------- decide
 
@@ -132,6 +152,8 @@ class ScanService:
         if (use := self._scans.find_use(row.pass_no, step)) is not None:
             return self._seen_before(station, use)
         answer = self._lookup(station, row.number, wristband=row.kind is passes.PassKind.E_WRISTBAND)
+        if answer.patient is not None and answer.patient.patient_id != row.patient_id:
+            return Answer(Outcome.NOT_BOUND, outcomes.DECEASED)  # the number was given to somebody else meanwhile
         return replace(answer, use=(row.pass_no, step)) if answer.outcome in ACCEPTED else answer
 
     def _seen_before(self, station: Station, use: PassUse) -> Answer:
@@ -153,7 +175,7 @@ class ScanService:
             return _plain(Outcome.AMBIGUOUS if exc.code == "AMBIGUOUS" else Outcome.HIS_UNKNOWN)
         except HisError:
             return _plain(Outcome.HIS_UNAVAILABLE)
-        if patient.deceased:
+        if patient.deceased or not _in_use(patient, number):
             return Answer(Outcome.NOT_BOUND, outcomes.DECEASED)
         return Answer(Outcome.IDENTIFIED, WORDS[Outcome.IDENTIFIED], patient=patient, number=number)
 
@@ -203,6 +225,11 @@ def _row(station: Station, scanned: Scanned, answer: Answer, body: Mapping[str, 
         body["scan_id"], station, scanned.device, scanned.at, body["outcome"], body["code_class"], body["ms"], body,
         answer.pass_no, answer.patient.patient_id if answer.patient else None, answer.use,
     )  # fmt: skip
+
+
+def _in_use(patient: Patient, card_no: str) -> bool:
+    """Only an active card identifies; a lost one is in a finder's hands."""
+    return any(card.card_no == card_no and card.status is CardStatus.ACTIVE for card in patient.cards)
 
 
 def _stay_answer(station: Station, stay: Admission) -> Answer:
