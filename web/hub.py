@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PING_S = 5
 REPLAY_MAX = 1000
 """Events a returning screen gets one by one; beyond that it gets the latest so many and ``gap: true``."""
-QUEUE_MAX = 256
+QUEUE_MAX = REPLAY_MAX + 256
 """Packets waiting for one screen before it counts as stalled and is cut off."""
 STALL_S = 15
 """Seconds the kernel keeps unacknowledged bytes before it gives a dead screen up (TCP_USER_TIMEOUT)."""
@@ -55,34 +55,64 @@ class Hub:
         )  # fmt: skip
         self.io.on_namespace(_Screens("/screens", self))
         self._order: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._caught_up: dict[str, int] = {}
+        """By sid, the seq up to which a screen was served at its hello."""
 
     def init_app(self, app: Flask) -> None:
         """Serve Socket.IO on this app."""
         self.io.init_app(app)
+        server = self.io.server
+        told = server.eio.handlers["disconnect"]
+
+        def gone(eio_sid: str, reason: str) -> None:
+            environ = server.environ.get(eio_sid)
+            told(eio_sid, reason)
+            if reason != server.eio.reason.SERVER_DISCONNECT:  # then the last packets are still to be sent
+                _cut(environ)
+
+        server.eio.on("disconnect", gone)
 
     def push(self, station: str, event: str, body: Mapping[str, Any]) -> None:
-        """Send an event that is already stored to the screens of one station."""
+        """Send an event that is already stored (``body["seq"]``) to the screens of one station, in order of seq.
+
+        A screen whose hello came between the commit and now has it already.
+        """
         with self._order[station]:
-            self.io.server.emit(event, body, room=station, namespace="/screens")
-        self._cut_off_stalled(station)
+            screens = self._screens(station)
+            served = [sid for sid, _ in screens if self._caught_up.get(sid, 0) >= body["seq"]]
+            self.io.server.emit(event, body, room=station, namespace="/screens", skip_sid=served)
+        self._cut_off_stalled(station, screens)
+
+    def _screens(self, station: str) -> list[tuple[str, str]]:
+        """(sid, engine.io sid) of the screens of a station."""
+        return list(self.io.server.manager.get_participants("/screens", station))
 
     def enter(self, sid: str, station: Station, last_seq: int | None) -> dict[str, Any]:
         """Put a screen into its room and catch it up; returns the ack. No event can slip between the two."""
         server = self.io.server
+        for room in server.rooms(sid, namespace="/screens"):  # a second hello leaves the first one's station
+            if room != sid:
+                server.leave_room(sid, room, namespace="/screens")
         with self._order[station.code]:
             server.enter_room(sid, station.code, namespace="/screens")
-            seq = self.scans.last_seq(station.code)
+            seq = self._caught_up[sid] = self.scans.last_seq(station.code)
             gap = False
             if last_seq is not None and last_seq < seq:
-                gap = seq - last_seq > REPLAY_MAX
                 after = max(last_seq, seq - REPLAY_MAX)
-                for event in self.scans.events_after(station.code, after, REPLAY_MAX):
+                missed = self.scans.events_after(station.code, after, seq - after)
+                gap = len(missed) < seq - last_seq
+                for event in missed:
                     server.emit(event.kind, {**event.body, "seq": event.seq}, to=sid, namespace="/screens")
-            snapshot = self._snapshot(station)
+            snapshot = self._snapshot(station, seq)
         return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
 
-    def _snapshot(self, station: Station) -> dict[str, Any]:
-        recent = [{**event.body, "seq": event.seq} for event in self.scans.recent_scans(station.code, 10)]
+    def left(self, sid: str) -> None:
+        """Forget a screen that is gone."""
+        self._caught_up.pop(sid, None)
+
+    def _snapshot(self, station: Station, seq: int) -> dict[str, Any]:
+        latest = self.scans.recent_scans(station.code, 10)
+        recent = [{**event.body, "seq": event.seq} for event in latest if event.seq <= seq]
         return {
             "station": {"code": station.code, "name": station.name, "kind": station.kind.value},
             "recent": recent,
@@ -91,10 +121,10 @@ class Hub:
             "now": self.state.now().isoformat(timespec="milliseconds"),
         }
 
-    def _cut_off_stalled(self, station: str) -> None:
+    def _cut_off_stalled(self, station: str, screens: Iterable[tuple[str, str]]) -> None:
         """A screen that stopped reading must not eat memory; it resyncs by last_seq when it is back."""
         server = self.io.server
-        for sid, eio_sid in list(server.manager.get_participants("/screens", station)):
+        for sid, eio_sid in screens:
             client = server.eio.sockets.get(eio_sid)
             if client is not None and client.queue.qsize() > QUEUE_MAX:
                 log.warning("a screen of %s does not read and is cut off", station)
@@ -108,7 +138,7 @@ def _raw_socket(environ: Mapping[str, Any] | None) -> socket.socket | None:
 
 
 def _cut(environ: Mapping[str, Any] | None) -> None:
-    """Close the TCP connection, so that no thread stays blocked in send."""
+    """Close the TCP connection, so that no thread stays blocked in send or recv."""
     if (raw := _raw_socket(environ)) is not None:
         try:
             raw.shutdown(socket.SHUT_RDWR)
@@ -133,6 +163,9 @@ class _Screens(Namespace):
 
     def on_connect(self, _auth: object = None) -> None:
         _give_up_on_silence(request.environ)
+
+    def on_disconnect(self, _reason: object = None) -> None:
+        self._hub.left(request.sid)  # type: ignore[attr-defined]
 
     def on_hello(self, data: object) -> dict[str, Any]:
         sid = request.sid  # type: ignore[attr-defined]
