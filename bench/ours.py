@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -119,21 +120,17 @@ class House:
     def _serve(self, role: str, port: int) -> kit.Child:
         child = kit.python("hospital", "serve", "--config", str(self.dir / "config.yaml"), "--role", role, cwd=self.dir)
         self.children.append(child)
-        kit.wait_tcp(port, 40)
-        self._await_healthy(port)
+        self._await_healthy(child, port)
         return child
 
     @staticmethod
-    def _await_healthy(port: int) -> None:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
-                    return
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+    def _await_healthy(child: kit.Child, port: int, seconds: float = 30.0) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and child.proc.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
+                return
+            time.sleep(0.05)
+        raise RuntimeError("hospital serve does not answer /healthz:\n" + "\n".join(child.lines[-40:]))
 
     # --- scanning -------------------------------------------------------------------------------------
 

@@ -142,22 +142,24 @@ def race(
     """Part one: the programs chosen, in rotation. `shape`: (rounds, scans a block)."""
     his = f"http://127.0.0.1:{his_port}/api/query_patient"
     with kit.closing_all([]) as things:
-        subjects: list[Subject] = []
         house = None
         if "ours" in chosen:
             house = House(Plan(his_port))
             things.append(house)
-            subjects.append(house.subject())
-            asked_before = lookups(his_port)
-            house.await_devices(subjects[0])
-        if "asyncio" in chosen:
-            subjects.append(bare_asyncio(his, things))
+        peers: list[Subject] = []
         if "nodered" in chosen:
             try:
-                subjects.append(node_red(his, things))
+                peers.append(node_red(his, things))
             except nodered.UnavailableError as why:
                 print(f"Node-RED skipped: {why}")
                 figures["nodered_skipped"] = str(why)
+        if "asyncio" in chosen:
+            peers.insert(0, bare_asyncio(his, things))
+        subjects = peers
+        if house is not None:  # connected last: nobody answers its pings until the rotation runs
+            subjects = [house.subject(), *peers]
+            asked_before = lookups(his_port)
+            house.await_devices(subjects[0])
         blocks = rotate(subjects, *shape)
         got = {name: summary(some) for name, some in blocks.items()}
         for name, s in got.items():

@@ -92,7 +92,7 @@ class NodeRed:
         self.pid = self.child.pid
         try:
             self.child.expect(r"serial port .* opened", 60)
-            kit.wait_tcp(self.port)
+            kit.wait_tcp(self.child, self.port)
         except BaseException:
             self.stop()
             raise
