@@ -89,11 +89,16 @@ drawAll();
 setInterval(tick, 1000);
 keepIcons().catch(() => {}); // not reachable just now: icons are then fetched one by one, as before
 
-const handed = pairing.codeFromAddress();
-if (handed) { pairing.show(null); pairing.submit(handed); }
-else if (pairing.token()) connect();
-else pairing.show(null);
-window.addEventListener("hashchange", () => {
+/** Pair by the code in the address, if there is one. */
+function pairByAddress() {
   const code = pairing.codeFromAddress();
-  if (code) pairing.submit(code);
-});
+  if (!code) return false;
+  pairing.show(null);
+  pairing.submit(code);
+  return true;
+}
+
+window.addEventListener("hashchange", pairByAddress);
+if (!pairByAddress()) {
+  if (pairing.token()) connect(); else pairing.show(null);
+}
