@@ -38,12 +38,15 @@ class MotionGate:
             self._moved_at = now
         self._before = small
         self.dark = float(small.mean()) < DARK
-        in_view = now - self._sighted_at < OPEN_S
-        pause = IN_VIEW_S if in_view else IDLE_S
+        pause = IDLE_S if self.resting(now) else IN_VIEW_S
         if self._always or self.open(now) or now - self._decoded_at >= pause:
             self._decoded_at = now
             return True
         return False
+
+    def resting(self, now: float) -> bool:
+        """Whether nothing moves and no code is in view: then the dear looks need not come every time."""
+        return not self._always and not self.open(now) and now - self._sighted_at >= OPEN_S
 
     def open(self, now: float) -> bool:
         """Whether something moved a moment ago."""

@@ -13,9 +13,18 @@ import time
 from collections import deque
 from typing import Any, Final
 
+import cv2
+
+from devices.camera.cascade import Cascade, Decoded
 from devices.camera.child import Emit, settle
+from devices.camera.confirm import TwoFrameRule
+from devices.camera.gate import FreezeWatch, MotionGate
+from devices.camera.images import Gray
+from devices.camera.sources import SourceError, open_source
 
 BEAT_S: Final = 0.5
+REST_DEAR: Final = 4
+"""At rest only every fourth look is followed by a dear one; together they would take 6 % of a core, not 3."""
 
 
 class Meter:
@@ -47,45 +56,61 @@ class Meter:
         }
 
 
-def watch(config: dict[str, Any], emit: Emit) -> None:
-    """Read and decode until the source ends (SourceError) or stands still (SourceError, device.frozen)."""
-    from devices.camera.cascade import Cascade
-    from devices.camera.confirm import TwoFrameRule
-    from devices.camera.gate import FreezeWatch, MotionGate
-    from devices.camera.sources import SourceError, open_source
+class Watch:
+    """One camera being watched: its source, its gate and its cascade."""
 
-    cascade, rule, meter = Cascade(config["formats"]), TwoFrameRule(), Meter()
-    source = open_source(config["source"], config["fps"], config["width"], config["height"])
-    gate = MotionGate(always=not config["gate"])
-    lifelike = source.lifelike and config["freeze_s"] > 0
-    freeze = FreezeWatch(config["freeze_s"] if lifelike else 0.0)
-    ready, beat_at = False, 0.0
-    while True:
-        gray = source.read()
-        now = time.monotonic()
-        meter.frame(now)
-        if freeze.frozen(gray, now):
-            raise SourceError("The camera repeats one picture; it is frozen.", "device.frozen")
-        if not ready:
-            # a camera that comes up frozen is not ready, or it would flicker between online and lost
-            ready = not lifelike or (meter.frames > 1 and not freeze.repeated)
-            if not ready:
+    def __init__(self, config: dict[str, Any], emit: Emit) -> None:
+        self._emit = emit
+        self._cascade, self._rule, self._meter = Cascade(config["formats"]), TwoFrameRule(), Meter()
+        self._source = open_source(config["source"], config["fps"], config["width"], config["height"])
+        # equal frames in a row mean something only where the source is lifelike and the guard is on
+        self._freeze = FreezeWatch(config["freeze_s"])
+        self._lifelike = self._source.lifelike and config["freeze_s"] > 0
+        self._gate = MotionGate(always=not config["gate"])
+        self._ready = False
+        self._looks = 0
+        self._beat_at = 0.0
+
+    def run(self) -> None:
+        """Watch until the source ends or stands still (SourceError)."""
+        while True:
+            gray = self._source.read()
+            now = time.monotonic()
+            self._meter.frame(now)
+            repeated = self._lifelike and self._repeats(gray, now)
+            if not self._ready and not self._becomes_ready(repeated):
                 continue
-            emit({"is": "ready"})
-        # the same picture again is no second opinion on bars, and nothing new to decode
-        if gate.wants(gray, now) and not (lifelike and freeze.repeated):
-            codes = cascade.live(gray)
-            meter.decoded((time.monotonic() - now) * 1000)
-            if codes:
-                gate.sighted(now)
-            for code in rule.confirmed(codes, now):
-                emit(_code(code, now))
-        if now - beat_at >= BEAT_S:
-            beat_at = now
-            emit({**meter.beat(), "gate_open": gate.open(now), "dark": gate.dark})
+            # the same picture again is no second opinion on bars, and nothing new to decode
+            if self._gate.wants(gray, now) and not repeated:
+                self._decode(gray, now)
+            if now - self._beat_at >= BEAT_S:
+                self._beat_at = now
+                self._emit({**self._meter.beat(), "gate_open": self._gate.open(now), "dark": self._gate.dark})
+
+    def _repeats(self, gray: Gray, now: float) -> bool:
+        if self._freeze.frozen(gray, now):
+            raise SourceError("The camera repeats one picture; it is frozen.", "device.frozen")
+        return self._freeze.repeated
+
+    def _becomes_ready(self, repeated: bool) -> bool:
+        """A camera that comes up frozen is not ready, or it would flicker between online and lost."""
+        self._ready = not self._lifelike or (self._meter.frames > 1 and not repeated)
+        if self._ready:
+            self._emit({"is": "ready"})
+        return self._ready
+
+    def _decode(self, gray: Gray, now: float) -> None:
+        self._looks += 1
+        dear = self._looks % REST_DEAR == 0 or not self._gate.resting(now)
+        codes = self._cascade.live(gray) if dear else self._cascade.fast(gray)
+        self._meter.decoded((time.monotonic() - now) * 1000)
+        if codes:
+            self._gate.sighted(now)
+        for code in self._rule.confirmed(codes, now):
+            self._emit(_code(code, now))
 
 
-def _code(code: Any, now: float) -> dict[str, Any]:
+def _code(code: Decoded, now: float) -> dict[str, Any]:
     return {
         "is": "code",
         "text": code.text,
@@ -109,13 +134,9 @@ def main() -> None:
     emit = settle()
     config = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    import cv2
-
-    from devices.camera.sources import SourceError
-
     cv2.setNumThreads(1)
     try:
-        watch(config, emit)
+        Watch(config, emit).run()
     except SourceError as ended:
         emit({"is": "end", "reason": ended.reason, "code": ended.code})
     except MemoryError:
