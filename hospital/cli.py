@@ -68,9 +68,9 @@ def serve(config_path: Path, role: Any) -> None:
 @plainly
 def demo(port: int, folder: Path) -> None:
     """Run everything with a simulated HIS, WeChat and scanner: no hardware, no internet."""
-    from hospital.demo import run_demo
+    from hospital.demo_children import demo as run
 
-    run_demo(port, folder)
+    run(port, folder)
 
 
 @main.command("check-config")

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,98 +13,40 @@ import urllib3
 import yaml
 
 from core.config import load
-from core.errors import ConfigError
 from core.ids import new_id
 from his.port import AdmissionQuery, Ctx, PatientQuery
 from hospital.bootstrap import Parts, build
 from hospital.cli_base import write_key
+from hospital.demo_children import APP_ID, APP_SECRET, HIS_TOKEN, Children, Started
 from hospital.demo_page import DemoPage
 from hospital.serve import serve
 from services.cards import Claim
 from store.port import BindingKind, Device, StationKind
 
-APP_ID, APP_SECRET, HIS_TOKEN = "wx5f0e5f0e5f0e5f0e", "simulated-app-secret", "his-demo-token"
 CARD, STAY = "600000000017", "2026000101"
 """王小明's card and 李秀英's stay, who are always in the simulated HIS."""
 WARD = "W01"
-_READY_S = 20.0
 
 
-@dataclass
-class Children:
-    """The simulators: started together, stopped together."""
-
-    folder: Path
-    _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, name: str, *arguments: str) -> Path:
-        """Start ``python -m simulators.NAME``; returns its ready file."""
-        ready = self.folder / f"{name}-{len(self._running)}.ready"
-        ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", f"simulators.{name}", *arguments, "--ready-file", str(ready)]
-        log = (self.folder / f"{name}.log").open("ab")
-        with log:
-            self._running.append(
-                subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-            )
-        return ready
-
-    def wait(self, ready: Path) -> str:
-        """The content of a ready file once its simulator has written it. Raises ConfigError."""
-        until = time.monotonic() + _READY_S
-        while time.monotonic() < until:
-            if ready.exists() and (text := ready.read_text(encoding="utf-8").strip()):
-                return text
-            if any(child.poll() is not None for child in self._running):
-                break
-            time.sleep(0.02)
-        raise ConfigError(f"a simulator did not start; see the .log files in {self.folder}")
-
-    def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to who has not gone after two seconds."""
-        for child in self._running:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGTERM)
-        until = time.monotonic() + 2
-        for child in self._running:
-            try:
-                child.wait(max(0.05, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-
-
-def run_demo(port: int, folder: Path) -> None:
-    """Start everything, print the addresses, serve until interrupted, stop cleanly."""
-    folder.mkdir(parents=True, exist_ok=True)
-    children = Children(folder.resolve())
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        page = _start_simulators(children)
-        config_path = _write_config(folder, port, page)
-        parts = build(load(config_path))
-        try:
-            page.ecard, page.wristband = _furnish(parts, page)
-        finally:
-            parts.close()
-        _say_where(port)
-        serve(config_path, "all", page.add_to)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        children.stop()
-
-
-def _start_simulators(children: Children) -> DemoPage:
+def run_demo(children: Children, started: Started, port: int) -> None:
+    """Configure and furnish the house for the simulators that are starting, print the addresses, serve."""
     folder = children.folder
-    his = children.start("his", "--db", str(folder / "his.db"), "--token", HIS_TOKEN)
-    wechat = children.start("wechat", "--app-id", APP_ID, "--app-secret", APP_SECRET)
-    lines = {"C1": folder / "scanner-counter", "W1": folder / "scanner-ward"}
-    scanners = {code: children.start("scanner", "--link", str(link)) for code, link in lines.items()}
-    where = json.loads(children.wait(his))
+    page = _page(children, started)
+    config_path = _write_config(folder, port, page)
+    parts = build(load(config_path))
+    try:
+        page.ecard, page.wristband = _furnish(parts, page)
+    finally:
+        parts.close()
+    _say_where(port)
+    serve(config_path, "all", page.add_to)
+
+
+def _page(children: Children, started: Started) -> DemoPage:
+    where = json.loads(children.wait(started.his))
     return DemoPage(
-        his=where["url"], his_admin=where["admin_url"], wechat=children.wait(wechat), lines=lines,
-        scanners={code: json.loads(children.wait(ready))["control"] for code, ready in scanners.items()},
+        his=where["url"], his_admin=where["admin_url"], wechat=children.wait(started.wechat), lines=started.lines,
+        scanners={code: json.loads(children.wait(ready))["control"] for code, ready in started.scanners.items()},
     )  # fmt: skip
 
 
