@@ -139,11 +139,12 @@ class ScanStore:
         """Station by station and in short transactions: a scan never waits for the broom."""
         dropped = 0
         with self._db.read():
-            stations = [row[0] for row in rows(self._db, "SELECT id FROM station")]
-        for station in stations:
+            stations = rows(self._db, "SELECT id, last_seq FROM station")
+        for station, last_seq in stations:
             with self._db.read():
                 kept = rows(self._db, _FIRST_KEPT, (station, ms(before)))
-            dropped += self._delete(_DROP_EVENTS, (station, kept[0][0] if kept else 1 << 60))
+            # never beyond what was there when we looked: an event may be stored between the look and the broom
+            dropped += self._delete(_DROP_EVENTS, (station, min(kept[0][0] if kept else last_seq + 1, last_seq + 1)))
         return dropped + self._delete("DELETE FROM pass_use WHERE at_ms < ?", (ms(before),))
 
     def _delete(self, text: str, params: tuple[Any, ...]) -> int:
