@@ -19,7 +19,7 @@ from hospital.bootstrap import Parts, build
 from hospital.cli_base import write_key
 from hospital.demo_children import APP_ID, APP_SECRET, HIS_TOKEN, Children, Started
 from hospital.demo_page import DemoPage
-from hospital.serve import serve
+from hospital.serve import must_be_free, serve
 from services.cards import Claim
 from store.port import BindingKind, Device, StationKind
 
@@ -30,6 +30,7 @@ WARD = "W01"
 
 def run_demo(children: Children, started: Started, port: int) -> None:
     """Configure and furnish the house for the simulators that are starting, print the addresses, serve."""
+    must_be_free("127.0.0.1", port, "--port")
     folder = children.folder
     page = _page(children, started)
     config_path = _write_config(folder, port, page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -85,6 +86,11 @@ def demo(port: int, folder: Path) -> None:
     """Start everything, serve until interrupted, stop cleanly. Raises ConfigError."""
     folder.mkdir(parents=True, exist_ok=True)
     children = Children(folder.resolve())
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        raise ConfigError(f"another demo runs in {folder}; stop it, or give this one its own --dir") from exc
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         started = children.start_all()
@@ -95,3 +101,4 @@ def demo(port: int, folder: Path) -> None:
         pass
     finally:
         children.stop()
+        lock.close()

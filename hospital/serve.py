@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from core.config import Config, load
+from core.errors import ConfigError
 from hospital.app import Role, create_app
 from hospital.bootstrap import Parts, build
 from hospital.logs import configure
@@ -59,10 +61,22 @@ def serve(config_path: Path, role: Role, extra: Extra | None = None) -> None:
     worker = Worker(config, role, extra)
     server = config.server
     portal_only = role == "portal"
+    port = server.portal_port if portal_only else server.port
+    must_be_free(server.host, port, "server.portal_port" if portal_only else "server.port")
     Server(
         worker.make,
         worker.close,
-        bind=f"{server.host}:{server.portal_port if portal_only else server.port}",
+        bind=f"{server.host}:{port}",
         threads=server.portal_threads if portal_only else server.screens + SPARE_THREADS,
         header_deadline_s=server.header_deadline_s,
     ).run()
+
+
+def must_be_free(host: str, port: int, key: str) -> None:
+    """Raises ConfigError when somebody else listens there already, or the address is not ours."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise ConfigError(f"cannot listen on {host}:{port} ({exc.strerror}); choose another", key=key) from exc

@@ -90,6 +90,8 @@ class PhoneCodes:
     def _rotating(self, binding: Binding, epoch: float) -> tuple[Code, ...]:
         row = self._bindings.pass_for(binding, self._clock.now())
         first = passes.step_at(epoch)
+        if self._scans.find_use(row.pass_no, first) is not None:
+            first += 1  # the current code did its work; the next one is accepted already and works at the next desk
         return tuple(
             _drawn(step, passes.render(row.kind, row.pass_no, row.secret, step))
             for step in range(first, first + passes.AHEAD + 1)

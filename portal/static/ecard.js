@@ -28,6 +28,7 @@
     zero = body.epoch - at / 1000;
     codes = {};
     body.codes.forEach(function (code) { codes[code[0]] = code; });
+    first = Math.max(first, body.codes[0][0]); // the server leaves out a code that was used
     last = body.codes[body.codes.length - 1][0];
   }
 
