@@ -65,8 +65,11 @@ def init_app(app: Flask) -> None:
             and request.accept_encodings.quality("gzip") > 0
             and not request.range
         ):
+            opened = response.response
             response.direct_passthrough = False
             response.set_data(found[1])
+            if hasattr(opened, "close"):
+                opened.close()
             response.headers["Content-Encoding"] = "gzip"
             response.vary.add("Accept-Encoding")
         return response

@@ -18,9 +18,9 @@ from werkzeug.serving import make_server
 
 from core.clock import Clock
 from core.config import Config
+from his.port import AdmissionQuery, Ctx, Patient, PatientQuery
 from hospital.app import create_app
 from hospital.bootstrap import Parts, build
-from his.port import AdmissionQuery, Ctx, Patient, PatientQuery
 from services.cards import Claim
 from store.port import BindingKind
 from tests.support.sim_wechat import APP_ID, APP_SECRET, WechatSim, start_wechat
@@ -71,7 +71,7 @@ class Phone:
 
     def csrf(self) -> str:
         """The session's token, as the pages carry it."""
-        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/portal/bind").text)
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/portal/bind", allow_redirects=False).text)
         return found[1] if found else ""
 
     def sign_in(self, target: str = "/portal/") -> requests.Response:
