@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.services.conftest import Desk
 
 from core import outcomes
 from core.codes import passes
@@ -22,6 +21,7 @@ from his.port import (
     Unavailable,
 )
 from store.port import BindingKind
+from tests.services.conftest import Desk
 
 WANG, LI, DECEASED_CARD, LOST_CARD = "600000000017", "600000000034", "600000000102", "600000000187"
 BAND_W01, BAND_OUT, STAY_W01 = "W202600010101", "W202600010501", "P0000002"
