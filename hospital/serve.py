@@ -45,6 +45,11 @@ class Worker:
             self._hub.start()
         return app
 
+    def let_go(self) -> None:
+        """End the screens' connections; requests under way go on."""
+        if self._hub is not None:
+            self._hub.hub.close()
+
     def close(self) -> None:
         """Stop devices and jobs, close the database."""
         if self._hub is not None:
@@ -65,6 +70,7 @@ def serve(config_path: Path, role: Role, extra: Extra | None = None) -> None:
     must_be_free(server.host, port, "server.portal_port" if portal_only else "server.port")
     Server(
         worker.make,
+        worker.let_go,
         worker.close,
         bind=f"{server.host}:{port}",
         threads=server.portal_threads if portal_only else server.screens + SPARE_THREADS,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +30,16 @@ class GatedWorker(ThreadWorker):
     """
 
     header_deadline_s = 10.0
+    on_stop: Callable[[], None] = staticmethod(lambda: None)
+    """Ends what would keep its thread for ever: the screens' connections."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        # not in the signal handler itself: the interrupted thread may hold the locks this needs
+        threading.Thread(target=self.on_stop, daemon=True).start()
+
+    # Ctrl-C in a terminal reaches the worker too; it ends what is under way like SIGTERM does
+    handle_quit = handle_exit
 
     def accept(self, listener: Any) -> None:
         try:
@@ -79,14 +92,23 @@ class Server(BaseApplication):
 
     Args:
         make: called in the worker, after the fork: threads, sockets and databases must not cross it.
-        on_exit: called when the worker stops.
+        on_stop: called when the worker is told to stop, before it waits for requests under way.
+        on_exit: called when the worker has stopped.
     """
 
     def __init__(
-        self, make: Callable[[], Any], on_exit: Callable[[], None], *, bind: str, threads: int, header_deadline_s: float
+        self,
+        make: Callable[[], Any],
+        on_stop: Callable[[], None],
+        on_exit: Callable[[], None],
+        *,
+        bind: str,
+        threads: int,
+        header_deadline_s: float,
     ) -> None:
         self._make, self._on_exit, self._bind, self._threads = make, on_exit, bind, threads
         GatedWorker.header_deadline_s = header_deadline_s
+        GatedWorker.on_stop = staticmethod(on_stop)
         super().__init__()
 
     def load_config(self) -> None:
@@ -102,7 +124,7 @@ class Server(BaseApplication):
             "proc_name": "hospital",
             "loglevel": "warning",
             "accesslog": None,
-            "worker_exit": lambda _arbiter, _worker: self._on_exit(),
+            "worker_exit": self._leave,
             "control_socket_disable": True,
         }
         for name, value in settings.items():
@@ -111,6 +133,16 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         return self._make()
+
+    def _leave(self, _arbiter: Any, worker: Any) -> None:
+        """End the worker for good: Python would wait for the threads of the screens, which end with their screens."""
+        self._on_exit()
+        if worker.pid != os.getpid():  # gunicorn's master asks too, for a worker it lost
+            return
+        leaving = sys.exc_info()[1]
+        code = leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0
+        logging.shutdown()
+        os._exit(code & 0xFF)
 
 
 def lower_priority(by: int) -> None:

@@ -106,6 +106,11 @@ class Hub:
             snapshot = self._snapshot(station, seq)
         return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
 
+    def close(self) -> None:
+        """End every screen's connection, so that no thread keeps the process from stopping."""
+        for environ in list(self.io.server.environ.values()):
+            _cut(environ)
+
     def left(self, sid: str) -> None:
         """Forget a screen that is gone."""
         self._caught_up.pop(sid, None)

@@ -15,9 +15,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
-from tests.support.browser import axe_violations, keep, launched
+from tests.support.browser import chromium, violations
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+__all__ = ["chromium"]  # the fixture is used by name
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
+
+
+def keep(page: Page, name: str) -> None:
+    """A screenshot among the test artefacts."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
 def free_port() -> int:
@@ -64,14 +73,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         running.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    yield from launched()
-
-
 @pytest.fixture
-def page(browser: Browser, demo: Demo) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 960})
+def page(chromium: Browser, demo: Demo) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 960})
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -124,7 +128,7 @@ def test_the_phone_is_held_to_the_scanner_and_the_screen_knows_the_patient(page:
     expect(page.locator("#said")).to_contain_text("QRCode")
     expect(phone.get_by_text("门诊一号窗口")).to_be_visible(timeout=10_000)
     keep(page, "demo-identified")
-    assert axe_violations(page) == []
+    assert violations(page) == []
 
 
 def test_the_barcode_is_read_too(page: Page) -> None:
