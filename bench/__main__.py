@@ -11,12 +11,12 @@ from typing import Any
 
 from bench import kit
 
-NOT_BENCHES = {"__init__", "__main__", "kit", "loaded", "ours", "rawsio", "rotation"}
-
 
 def names() -> list[str]:
-    """The benches that exist: every module here that has a main and is not a helper."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in NOT_BENCHES)
+    """The benches that exist: every module here that can be run by itself."""
+    here = Path(__file__)
+    runs = '__name__ == "__main__"'
+    return sorted(p.stem for p in here.parent.glob("*.py") if p != here and runs in p.read_text(encoding="utf-8"))
 
 
 def run(name: str, quick: bool) -> dict[str, Any]:

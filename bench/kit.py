@@ -10,11 +10,13 @@ import operator
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
@@ -84,12 +86,12 @@ def cpu_ns(pid: int) -> int:
     return sum(_process_ns(p.pid) for p in tree(pid))
 
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process tree in MiB."""
+def pss_mib(pid: int) -> float:
+    """Memory of a process tree in MiB, pages shared between its processes counted once (PSS)."""
     total = 0
     for p in tree(pid):
         with contextlib.suppress(psutil.Error):
-            total += p.memory_info().rss
+            total += p.memory_full_info().pss
     return total / 2**20
 
 
@@ -213,6 +215,23 @@ class Pty:
         for fd in (self.master, self.slave):
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+class Scratch:
+    """A folder that goes when the bench does."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="palm-bench-"))
+
+    def close(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def scratch(things: list[Any]) -> Path:
+    """A fresh folder, removed with the other things."""
+    made = Scratch()
+    things.append(made)
+    return made.path
 
 
 # --- the last line ----------------------------------------

@@ -70,7 +70,7 @@ class House:
     # --- building -------------------------------------------------------------------------------------
 
     def _prepare(self) -> list[PassRow]:
-        key = os.urandom(32)
+        key = self._key = os.urandom(32)
         (self.dir / "data.key").write_text(base64.urlsafe_b64encode(key).decode())
         config = {
             "server": {
@@ -132,6 +132,16 @@ class House:
             time.sleep(0.05)
         raise RuntimeError("hospital serve does not answer /healthz:\n" + "\n".join(child.lines[-40:]))
 
+    def switch_device(self, code: str, *, enabled: bool) -> None:
+        """Change a device in the database; the running hub follows within two seconds."""
+        store = Store(f"sqlite:///{self.dir / 'hospital.db'}", Vault(self._key))
+        try:
+            device = store.devices.get(code)
+            assert device is not None
+            store.devices.change(code, device.options, enabled=enabled, station=device.station)
+        finally:
+            store.close()
+
     # --- scanning -------------------------------------------------------------------------------------
 
     def wire(self) -> Wire:
@@ -161,12 +171,7 @@ class House:
 
     def subject(self, station: int = 0, name: str = "ours") -> Subject:
         """One scanner with the screen of its station, as a program under test; it acks each scan as a screen does."""
-        client = self.screen(station)
-
-        def ack(payload: Any) -> None:
-            client.emit("ack", {"seq": payload[1].get("seq")})
-
-        return Subject(name, self.hub.pid, self.ptys[station], client, self.wire, self.key_of, ack)
+        return Subject(name, self.hub.pid, self.ptys[station], self.screen(station), self.wire, self.key_of, ack)
 
     def await_devices(self, subject: Subject, seconds: float = 15.0) -> None:
         """Until a scan of this subject's pty comes through; RuntimeError with the service's last lines otherwise."""
@@ -192,6 +197,11 @@ class House:
         for pty in self.ptys:
             pty.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def ack(client: Any, payload: Any) -> None:
+    """What a counter screen answers to each event."""
+    client.emit("ack", {"seq": payload[1].get("seq")})
 
 
 def station_code(n: int) -> str:

@@ -46,6 +46,7 @@ class RawWs:
         if b" 101 " not in head.split(b"\r\n", 1)[0]:
             raise ConnectionError(f"no WebSocket: {head[:200]!r} {rest[:200]!r}")
         self._buf = bytearray(rest)
+        self._fresh = bool(rest)
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -83,6 +84,9 @@ class RawWs:
 
     def poll(self, timeout: float) -> list[Stamped]:
         """Messages that arrive within `timeout` seconds: as soon as there are some, else an empty list."""
+        if self._fresh:  # frames that came in one piece with the handshake's answer
+            self._fresh = False
+            return self._take(time.perf_counter_ns())
         if self.closed or not self._poll.poll(max(0.0, timeout) * 1000):
             return []
         return self.receive()
@@ -98,6 +102,9 @@ class RawWs:
             self.closed = True
             return []
         self._buf += got
+        return self._take(stamp)
+
+    def _take(self, stamp: int) -> list[Stamped]:
         out: list[Stamped] = []
         for opcode, data in self._frames():
             if opcode == 8:

@@ -17,7 +17,10 @@ Wire = tuple[bytes, str]  # (what the scanner sends, the key by which its event 
 
 @dataclass
 class Subject:
-    """One program under test. `make` gives the next scan, `key_of` the key of an event (None: not a scan)."""
+    """One program under test. `make` gives the next scan, `key_of` the key of an event (None: not a scan).
+
+    `after(client, payload)` is what a real screen does with a scan it has drawn.
+    """
 
     name: str
     pid: int
@@ -25,7 +28,7 @@ class Subject:
     client: RawWs
     make: Callable[[], Wire]
     key_of: Callable[[Any], str | None]
-    after: Callable[[Any], None] | None = None
+    after: Callable[[Any, Any], None] | None = None
     sent: list[str] = field(default_factory=list)
     due: dict[str, int] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
@@ -43,7 +46,7 @@ class Subject:
         else:
             out.append((stamp - t0) / 1e6)
         if self.after:
-            self.after(payload)
+            self.after(self.client, payload)
 
     def faults(self) -> dict[str, int]:
         """Scans lost, doubled (or never sent), and out of order, of all sent so far."""
@@ -90,7 +93,7 @@ class Rotation:
                 for stamp, payload in client.receive():
                     if subject:
                         subject.take(stamp, payload, out if subject is active else [])
-                if client.closed:
+                if client.closed:  # a screen lost is a figure nobody should trust
                     self._poll.unregister(fd)
                     raise ConnectionError(f"{subject.name if subject else 'a screen'} closed its socket")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import kit, loaded
-from bench.ours import House, Plan, lookups
+from bench.ours import PASSES, House, Plan, lookups
 from bench.peers import nodered
 from bench.rawsio import RawWs
 from bench.rotation import Block, Rotation, Subject, Wire
@@ -57,7 +57,7 @@ def rotate(subjects: list[Subject], rounds: int, size: int) -> Blocks:
     """`rounds` blocks for each subject, the order turned each round so that noise and warmth are shared."""
     rotation = Rotation(subjects)
     for subject in subjects:
-        rotation.block(subject, 20)  # warm: imports, caches, kept-alive connections
+        rotation.block(subject, 10)  # warm: imports, caches, kept-alive connections
     blocks: Blocks = {s.name: [] for s in subjects}
     turn = itertools.cycle(range(len(subjects)))
     for _ in range(rounds):
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         his_port = int(lean.expect(r"port (\d+)")[1])
         race(asked.only.split(","), his_port, (rounds, size), figures, bars)
         if "ours" in asked.only and not asked.no_load:
-            loaded.measure(his_port, (5, 12 if asked.quick else 100), figures, bars)
+            loaded.measure(his_port, ([2, 3], 12) if asked.quick else ([1, 1, 1, 1, 1], 100), figures, bars)
     return kit.finish("scan_latency", figures, bars)
 
 
@@ -144,7 +144,7 @@ def race(
     with kit.closing_all([]) as things:
         house = None
         if "ours" in chosen:
-            house = House(Plan(his_port))
+            house = House(Plan(his_port, passes=min(PASSES, 200 + shape[0] * shape[1])))
             things.append(house)
         peers: list[Subject] = []
         if "nodered" in chosen:
