@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_a_scan_stored_but_not_pushed_before_kill_minus_nine_arrives_after_the_r
     screen.connect()
     dying = house.worker()
     scanner.scan(cards(1)[0])
-    wait_for(lambda: not os.path.exists(f"/proc/{dying}") or house.worker() != dying, 10, "the worker's death")
+    wait_for(lambda: not Path(f"/proc/{dying}").exists() or house.worker() != dying, 10, "the worker's death")
     house.kill()
     assert [event.kind for event in house.events()].count("scan") == 1
     assert "identified" not in screen.outcomes, "it was never pushed"
@@ -171,7 +172,7 @@ def test_when_only_the_master_is_killed_a_new_start_on_the_same_port_succeeds(ma
     orphan = house.worker()
     os.kill(house.proc.pid, signal.SIGKILL)
     house.proc.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{orphan}"), 10, "the orphan's end, although a screen is connected")
+    wait_for(lambda: not Path(f"/proc/{orphan}").exists(), 10, "the orphan's end, although a screen is connected")
     house.start()
     assert screen.reconnect() < 5
 

@@ -1,0 +1,147 @@
+"""Screens that stop reading are cut off and leave nothing behind, while a good screen misses nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.hub import HubHouse, Screen, cards, wait_for
+
+MakeHouse = Callable[..., HubHouse]
+
+
+def threads_and_descriptors(pid: int) -> tuple[int, int]:
+    return len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+
+
+def rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def stalled(house: HubHouse, count: int) -> list[Screen]:
+    """Screens that said hello and will never read again."""
+    screens = [house.screen(rcvbuf=2048) for _ in range(count)]
+    for screen in screens:
+        screen.connect()
+    return screens
+
+
+def feed_until_gone(house: HubHouse, good: Screen, before: tuple[int, int], seconds: float) -> float:
+    """Scan on while the stalled are cut off; how long until threads and descriptors were back."""
+    pid, scanner, known = house.worker(), house.scanners["D-C1"], cards(200)
+    begun, n = time.monotonic(), 0
+    while True:
+        scanner.scan(known[n % 200])
+        n += 1
+        good.poll_until(lambda: len(good.outcomes) == n, 2)
+        now = threads_and_descriptors(pid)
+        if now[0] <= before[0] and now[1] <= before[1]:
+            return time.monotonic() - begun
+        assert time.monotonic() - begun < seconds, f"still {now} threads and descriptors, not {before}"
+        good.poll(0.1)
+
+
+def baseline(house: HubHouse, good: Screen) -> tuple[int, int]:
+    """Threads and descriptors at rest: as many screens have come and gone as are to stall, so pools are filled."""
+    pid = house.worker()
+    screens = stalled(house, 20)
+    full = threads_and_descriptors(pid)
+    for screen in screens:
+        screen.cut()
+    wait_for(lambda: threads_and_descriptors(pid)[1] <= full[1] - 20, 15, "the screens that left to be let go")
+    good.poll(0.5)
+    return threads_and_descriptors(pid)
+
+
+def test_twenty_stalled_screens_are_cut_off_and_leave_nothing_while_a_good_one_sees_all(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.add_scanner()
+    house.start()
+    house.await_device()
+    good = house.screen()
+    good.connect()
+    before = baseline(house, good)
+    memory = rss_mb(house.worker())
+    screens = stalled(house, 20)
+    during = threads_and_descriptors(house.worker())
+    assert during[1] >= before[1] + 20, "control: they are really connected"
+    took = feed_until_gone(house, good, before, seconds=45)
+    assert took < 45
+    assert good.outcomes == ["identified"] * len(good.outcomes)
+    assert rss_mb(house.worker()) < memory + 20
+    for screen in screens:
+        screen.cut()
+
+
+def test_a_line_that_is_opened_and_never_says_anything_holds_no_thread(make_house: MakeHouse) -> None:
+    """WebSocket lines that never join a namespace and never answer a ping."""
+    from bench.rawsio import RawWs
+
+    house = make_house()
+    house.start()
+    screen = house.screen()
+    screen.connect()
+    screen.poll(1)
+    pid = house.worker()
+    before = threads_and_descriptors(pid)
+    lines = [RawWs(house.port, "/socket.io/?EIO=4&transport=websocket") for _ in range(20)]
+    assert threads_and_descriptors(pid)[1] >= before[1] + 20
+
+    def gone() -> bool:
+        screen.poll(0.2)
+        return threads_and_descriptors(pid)[1] <= before[1]
+
+    took = wait_for(gone, 30, "the silent lines to be cut")
+    assert took < 30
+    assert screen.connected
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_twenty_stalled_screens_for_ten_rounds_leave_nothing(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.add_scanner()
+    house.start()
+    house.await_device()
+    good = house.screen()
+    good.connect()
+    before = baseline(house, good)
+    for _ in range(10):
+        screens = stalled(house, 20)
+        good.seen.clear()
+        feed_until_gone(house, good, before, seconds=60)
+        for screen in screens:
+            screen.cut()
+
+
+UNCUT = """
+import web.hub
+from hospital.cli import main
+web.hub._cut = lambda environ: None
+main()
+"""
+
+
+@pytest.mark.soak
+def test_without_cutting_the_tcp_line_the_stalled_stay(make_house: MakeHouse) -> None:
+    """Control: the ping timeout alone closes the WebSocket and leaves its threads and descriptors."""
+    house = make_house(runner=("-c", UNCUT))
+    house.add_scanner()
+    house.start()
+    house.await_device()
+    good = house.screen()
+    good.connect()
+    good.poll(1)
+    before = threads_and_descriptors(house.worker())
+    screens = stalled(house, 20)
+    with pytest.raises(AssertionError, match="threads and descriptors"):
+        feed_until_gone(house, good, before, seconds=40)
+    for screen in screens:
+        screen.cut()
