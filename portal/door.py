@@ -21,6 +21,7 @@ from web.errors import Step, wants_json
 from web.i18n import language
 from web.security import csrf_value
 from web.sessions import ServerSession
+from web.text_size import remember, text_size
 
 blueprint = Blueprint("portal", __name__, url_prefix="/portal", template_folder="templates", static_folder="static")
 
@@ -32,11 +33,6 @@ STEPS = {
     "cards": Step("portal.cards", "我的就诊卡", "My cards"),
 }
 """Where a refusal's ``next_step`` leads; a refusal without one leads home."""
-
-SIZES = ("normal", "elder", "xl", "xxl")
-"""Text sizes: 16, 20, 26 and 30 px of body text; all but the first are the elder mode with its large targets."""
-SIZE_COOKIE = "size"
-_YEAR_S = 365 * 24 * 3600
 
 
 class Services(Protocol):
@@ -96,13 +92,6 @@ def safe_next(target: str) -> str:
     return target if not parts.scheme and not parts.netloc and not parts.path.startswith("//") else home
 
 
-def text_size() -> str:
-    """One of `SIZES`: chosen now, else remembered."""
-    asked = request.args.get("size", "")
-    chosen = asked if asked in SIZES else request.cookies.get(SIZE_COOKIE, "")
-    return chosen if chosen in SIZES else "normal"
-
-
 def here(**changes: str) -> str:
     """Address of this page with query values changed; the home page when this was no GET."""
     if request.method != "GET" or request.endpoint is None:
@@ -132,9 +121,5 @@ def _private(response: Response) -> Response:
     if request.endpoint == "portal.static":
         return response
     response.headers["Cache-Control"] = "no-store"
-    if request.args.get("size") in SIZES:
-        secure = services().config.server.public_url.startswith("https://")
-        response.set_cookie(
-            SIZE_COOKIE, request.args["size"], max_age=_YEAR_S, secure=secure, httponly=True, samesite="Lax"
-        )
+    remember(response, secure=services().config.server.public_url.startswith("https://"))
     return response

@@ -5,8 +5,9 @@ from __future__ import annotations
 from flask import render_template, session, url_for
 from flask.typing import ResponseReturnValue
 
-from portal.door import SIZES, blueprint, follower_id, my_session, services, signed_in
+from portal.door import blueprint, follower_id, my_session, services, signed_in
 from store.port import Binding, BindingKind
+from web.text_size import SIZES
 
 CURRENT = "current"
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from core.errors import Refusal
 from core.ids import new_id
 from web.i18n import refusal_text
+from web.text_size import text_size
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ def answer(refusal: Refusal, status: int, steps: Mapping[str, Step], reference: 
     else:
         step = steps.get(refusal.next_step or "home")
         link = (url_for(step.endpoint), step) if step else None
-        page = render_template("web/error.html", refusal=refusal, status=status, reference=reference, link=link)
+        page = render_template(
+            "web/error.html", refusal=refusal, status=status, reference=reference, link=link, size=text_size()
+        )
         response = make_response(page)
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
