@@ -167,7 +167,10 @@ def test_nginx_itself_takes_the_example(tmp_path: Path) -> None:
     )  # fmt: skip
     body = body.replace("/etc/ssl/private/hospital.key", str(key)).replace("/etc/ssl/hospital.pem", str(cert))
     config = tmp_path / "nginx.conf"
-    config.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {body} }}")
+    own = "".join(
+        f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {own} {body} }}")
     done = subprocess.run(
         ["nginx", "-t", "-c", str(config), "-p", str(tmp_path)], capture_output=True, text=True, check=False
     )
