@@ -68,9 +68,12 @@ def serve(config_path: Path, role: Any) -> None:
 @plainly
 def demo(port: int, folder: Path) -> None:
     """Run everything with a simulated HIS, WeChat and scanner: no hardware, no internet."""
-    from hospital.demo_children import demo as run
+    from hospital.demo_children import simulators
 
-    run(port, folder)
+    with simulators(folder) as (children, started):
+        from hospital.demo import run_demo  # imports the whole house while the simulators start
+
+        run_demo(children, started, port)
 
 
 @main.command("check-config")

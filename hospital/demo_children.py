@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,23 +84,20 @@ class Children:
         )
 
 
-def demo(port: int, folder: Path) -> None:
-    """Start everything, serve until interrupted, stop cleanly. Raises ConfigError."""
+@contextmanager
+def simulators(folder: Path) -> Iterator[tuple[Children, Started]]:
+    """The simulators of a demo in this folder, stopped at the end whatever happens. Raises ConfigError."""
     folder.mkdir(parents=True, exist_ok=True)
     children = Children(folder.resolve())
-    lock = (folder / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        raise ConfigError(f"another demo runs in {folder}; stop it, or give this one its own --dir") from exc
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        started = children.start_all()
-        from hospital.demo import run_demo  # imports the whole house while the simulators start
-
-        run_demo(children, started, port)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        children.stop()
-        lock.close()
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise ConfigError(f"another demo runs in {folder}; stop it, or give this one its own --dir") from exc
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            yield children, children.start_all()
+        except KeyboardInterrupt:
+            pass  # Ctrl-C is how a demo ends
+        finally:
+            children.stop()
