@@ -128,7 +128,8 @@ def decode(images: tuple[Path, ...], as_json: bool) -> None:
     known = Patterns(patterns.card, patterns.wristband)
     failed = False
     for result in decode_files(images):
-        kind = classify(result.text, known, result.symbology).code_class if result.text is not None else None
+        read = result.aim + result.text if result.text is not None else None
+        kind = classify(read, known, result.symbology).code_class if read is not None else None
         row = {
             "file": str(result.file), "symbology": result.symbology, "text": result.text,
             "class": kind.value if kind else None, "ms": round(result.ms, 2),
