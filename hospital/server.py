@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import select
 import selectors
 import socket
+import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,21 +21,47 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 SPARE_THREADS = 32
 """Threads beyond one per screen: pages, scans made elsewhere, health checks."""
-_HEADERS_MAX = 64 * 1024
+_LOOK = 64 * 1024
 _HEADER_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_UNTOLD = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
+
+
+_LINGER_S = 2.0
+
+
+class _Conn(TConn):
+    """A connection; ``looked`` bytes were there at the last look, ``piecemeal`` when a thread must wait for the rest."""
+
+    looked = -1
+    piecemeal = False
+
+    def __init__(self, worker: GatedWorker, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(worker.cfg, sock, client, server)
+        self._worker = worker
+
+    def close(self, graceful: bool = False) -> None:
+        """gunicorn lingers in the poller's thread, where one client that does not close would hold up all others."""
+        if not (graceful and self._worker.linger(self)):
+            super().close()
 
 
 class GatedWorker(ThreadWorker):
-    """A connection gets a thread only once its request headers are all there.
+    """A connection gets a thread only once its request is all there, headers and body.
 
     gunicorn gives a thread to every connection that has sent a byte, so 40 half-sent requests starve 20 threads
-    for good. Here the poller peeks (MSG_PEEK, and SO_RCVLOWAT so that it wakes only for more bytes) until the
-    headers are complete, and drops a client that takes longer than ``header_deadline_s``.
+    for good. Here the poller peeks (MSG_PEEK, and SO_RCVLOWAT so that it wakes only for what is missing) until the
+    request is complete, and drops a client that takes longer than ``header_deadline_s``. A body too large to look
+    at, or of a length nobody told, is read by a thread, which waits that long for each piece of it.
     """
 
     header_deadline_s = 10.0
     on_stop: Callable[[], None] = staticmethod(lambda: None)
     """Ends what would keep its thread for ever: the screens' connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lingering: deque[_Conn] = deque()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
@@ -48,8 +78,7 @@ class GatedWorker(ThreadWorker):
             return
         self.nr_conns += 1
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        conn = TConn(self.cfg, sock, address, listener.getsockname())
-        self._wait_for_headers(conn)
+        self._wait_for_headers(_Conn(self, sock, address, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         self.poller.unregister(client)
@@ -70,21 +99,85 @@ class GatedWorker(ThreadWorker):
     def _ready(self, conn: Any) -> bool:
         """Hand the connection to a thread when there is a whole request to read, or nothing more to wait for."""
         try:
-            seen = conn.sock.recv(_HEADERS_MAX, socket.MSG_PEEK)
+            seen = conn.sock.recv(_LOOK, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
             seen = b""
-        if seen and _HEADER_END not in seen and len(seen) < _HEADERS_MAX:
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(seen) + 1)
+        missing = _missing(seen) if seen else 0
+        if missing > 0 and len(seen) + missing <= _LOOK and not self._hung_up(conn, len(seen)):
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(seen) + missing)
             return False
         if conn.sock.fileno() in self.poller.get_map():
             self.poller.unregister(conn.sock)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        if missing:
+            seconds, fraction = divmod(self.header_deadline_s, 1)
+            timeout = struct.pack("ll", int(seconds), int(fraction * 1e6))
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         conn.sock.setblocking(True)
-        conn.data_ready = True
+        conn.data_ready, conn.looked, conn.piecemeal = True, -1, bool(missing)
         self.enqueue_req(conn)
         return True
+
+    @staticmethod
+    def _hung_up(conn: Any, seen: int) -> bool:
+        """Whether the rest will never come; asked only when woken for nothing new, else the poller would spin."""
+        if seen > conn.looked:
+            conn.looked = seen
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Never wait in a thread for the rest of a body nobody read."""
+        return False if conn.piecemeal else bool(super()._keepalive_after(conn, keepalive))
+
+    def linger(self, conn: _Conn) -> bool:
+        """Send FIN and let the client read the answer and close, at most two seconds, on the poller; False if gone."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._drain(conn))
+        except (OSError, ValueError, KeyError, RuntimeError):  # closed already, or the poller is
+            return False
+        conn.timeout = time.monotonic() + _LINGER_S
+        self._lingering.append(conn)
+        return True
+
+    def _drain(self, conn: _Conn) -> None:
+        try:
+            if conn.sock.recv(_LOOK):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._lingering.remove(conn)
+        self._let_go(conn)
+
+    def _let_go(self, conn: _Conn) -> None:
+        self.poller.unregister(conn.sock)
+        conn.close()
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        while self._lingering and self._lingering[0].timeout <= now:
+            self._let_go(self._lingering.popleft())
+
+
+def _missing(seen: bytes) -> int:
+    """Bytes still to come before the request can be read to its end (at least); -1 when nobody told the length."""
+    end = seen.find(_HEADER_END)
+    if end < 0:
+        return 1
+    head = seen[: end + 2]
+    if _UNTOLD.search(head):
+        return -1
+    length = _LENGTH.search(head)
+    return max(0, end + len(_HEADER_END) + int(length[1]) - len(seen)) if length else 0
 
 
 class Server(BaseApplication):
