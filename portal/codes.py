@@ -79,7 +79,7 @@ def _page(binding: Binding, stay: Admission | None) -> str:
         **_held(shown),
         "poll_ms": POLL_MS,
         "urls": {"codes": url_for("portal.codes", **values), "status": url_for("portal.status", **values)},
-        "words": _words(),
+        "words": _words(card=card),
     }
     until = datetime.fromtimestamp(shown.valid_until(), SHANGHAI) if shown.mode == "rotating" else None
     return render_template(
@@ -88,13 +88,13 @@ def _page(binding: Binding, stay: Admission | None) -> str:
     )  # fmt: skip
 
 
-def _words() -> dict[str, str]:
+def _words(*, card: bool) -> dict[str, str]:
     """What the script says, in the page's language; ``{n}``, ``{place}`` and ``{time}`` are filled in there."""
     return {
         "ready": _("请调亮屏幕,对准扫码器"),
         "scanned": _("已扫:{place} {time}"),
         "offline": _("手机没有信号,没关系:这个码在 {n} 分钟内仍可使用"),
         "refreshed": _("已刷新"),
-        "gone": _("这张卡已解绑,请重新绑定"),
+        "gone": _("这张卡已解绑,请重新绑定") if card else _("这次住院已解绑,请重新绑定"),
         "signed_out": _("登录已过期,请重新登录"),
     }

@@ -61,7 +61,7 @@ def bind_now() -> ResponseReturnValue:
     faults = _shape_faults(kind, said)
     if faults:
         if wants_json():
-            return jsonify(fields=faults), 400
+            return jsonify(fields=list(faults.items())), 400
         return _form(kind, faults, None), 400
     claim = Claim(kind, **said)
     try:

@@ -32,15 +32,16 @@
   }
 
   function mark(fields) {
-    Object.keys(fields).forEach(function (name) {
+    fields.forEach(function (pair) {
+      var name = pair[0];
       var error = document.getElementById(name + "-error");
-      error.textContent = fields[name];
+      error.textContent = pair[1];
       error.hidden = false;
       document.getElementById(name).setAttribute("aria-invalid", "true");
       var item = document.createElement("li");
       var link = document.createElement("a");
       link.href = "#" + name;
-      link.textContent = fields[name];
+      link.textContent = pair[1];
       item.appendChild(link);
       list.appendChild(item);
     });

@@ -127,8 +127,9 @@
   }
 
   function note() {
-    var minutes = Math.ceil(((last + 1) * STEP - now()) / 60);
-    var shown = offline && minutes > 0;
+    var left = (last + 1) * STEP - now();
+    var minutes = Math.max(1, Math.floor(left / 60)); // rather promise less
+    var shown = offline && left > 0;
     $("pass-offline").hidden = !shown;
     var text = shown ? words.offline.replace("{n}", minutes) : "";
     if ($("pass-offline-say").textContent !== text) $("pass-offline-say").textContent = text;
@@ -145,7 +146,7 @@
   function scanned(scan) {
     if (scan.at <= since) return;
     since = scan.at;
-    if (scan.accepted) first = step() + 1;
+    if (scan.accepted || scan.outcome === "replayed") first = step() + 1; // used up, here or elsewhere
     tickUntil = performance.now() + TICK_MS;
     show(scan.accepted ? "scanned" : "warned");
     var where = words.scanned.replace("{place}", scan.place).replace("{time}", scan.time);
