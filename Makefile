@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench help install apt clean
+.PHONY: demo test check bench help apt clean
 .DEFAULT_GOAL := help
 
 $(BIN)/python:

@@ -53,7 +53,8 @@ setup(
     python_requires=">=3.11",
     packages=PACKAGES,
     package_data={
-        **{door: DOOR_FILES for door in ("web", "portal", "kiosk_ui", "admin", "bridge", "hospital")},
+        **dict.fromkeys(("web", "portal", "kiosk_ui", "admin", "bridge", "hospital"), DOOR_FILES),
+        "hospital": [*DOOR_FILES, "config.default.yaml"],
         "web": [*DOOR_FILES, "translations/*/LC_MESSAGES/*"],
     },
     install_requires=[

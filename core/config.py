@@ -41,6 +41,12 @@ class Server(Section):
     portal_threads: int = Field(
         4, ge=1, le=64, description="Threads of a portal process; few are faster than many (bench/serve)."
     )
+    proxies: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="Reverse proxies in front whose X-Forwarded-For is believed; 0 when clients come directly.",
+    )
     header_deadline_s: float = Field(
         10,
         gt=0,
@@ -289,7 +295,7 @@ def located(exc: ConfigError, path: Path) -> ConfigError:
     at: tuple[str | int, ...] = tuple(exc.key.split("."))
     while at and at not in lines:
         at = at[:-1]
-    return ConfigError(exc.message, key=exc.key, line=lines.get(at), source=path.name if at else "")
+    return ConfigError(exc.message, key=exc.key, line=lines[at], source=path.name) if at else exc
 
 
 def _placed(exc: ConfigError, lines: Line, source: str) -> ConfigError:

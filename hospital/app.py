@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flask import Flask, redirect
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 import kiosk_ui
@@ -23,6 +24,9 @@ def create_app(parts: Parts, role: Role = "all", hub: HubParts | None = None) ->
     app.extensions["hospital"] = parts
     app.config.update(MAX_CONTENT_LENGTH=1024 * 1024)
     config, steps = parts.config, {}
+    if config.server.proxies:
+        count = config.server.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count)  # type: ignore[method-assign]
     url = config.server.public_url
     i18n.init_app(app, secure=url.startswith("https://"))
     sessions.init_app(app, parts.store.sessions, parts.clock, public_url=url, hours=config.policies.session_hours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ import yaml
 from core.config import load
 from core.errors import ConfigError
 from hospital.cli_base import CONFIG, parts_of, plainly
+
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
+"""The password in a camera's address; a list on a terminal does not show it."""
 
 
 @click.group()
@@ -32,7 +36,7 @@ def devices_list(config_path: Path) -> None:
         known = parts.store.devices.all()
     for device in known:
         state = "on" if device.enabled else "off"
-        options = json.dumps(dict(device.options), ensure_ascii=False)
+        options = _PASSWORD.sub(r"\1***@", json.dumps(dict(device.options), ensure_ascii=False))
         click.echo(
             f"{device.code}\t{device.driver}\t{device.name}\tstation {device.station or '-'}\t{state}\t{options}"
         )
@@ -130,7 +134,7 @@ def _options(driver: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     except ValidationError as exc:
         fault = exc.errors()[0]
         key = ".".join(map(str, fault["loc"])) or driver
-        raise ConfigError(str(fault["msg"]), key=f"--option {key}") from exc
+        raise ConfigError(str(fault["msg"]).removeprefix("Value error, "), key=f"--option {key}") from exc
     return options
 
 

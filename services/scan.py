@@ -172,7 +172,7 @@ class ScanService:
         except NotFound:
             return _plain(Outcome.UNKNOWN_CODE)
         except Rejected as exc:
-            return _plain(Outcome.AMBIGUOUS if exc.code == "AMBIGUOUS" else Outcome.HIS_UNKNOWN)
+            return _plain(Outcome.AMBIGUOUS if exc.code.lower() == "ambiguous" else Outcome.HIS_UNKNOWN)
         except HisError:
             return _plain(Outcome.HIS_UNAVAILABLE)
         if patient.deceased or not _in_use(patient, number):

@@ -8,7 +8,9 @@ kill -9, not a power cut). PostgreSQL: a small pool; quick commits set synchrono
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +116,8 @@ def _sqlite(path: Path, synchronous: str) -> peewee.SqliteDatabase:
     pragmas = {**_PRAGMAS, "synchronous": synchronous}
     if synchronous == "normal":
         pragmas["wal_autocheckpoint"] = 0
+    with contextlib.suppress(OSError):  # ours alone; -wal and -shm take the mode over
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     database = peewee.SqliteDatabase(str(path), pragmas=pragmas, thread_safe=False, check_same_thread=False)
     try:
         database.connect()

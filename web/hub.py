@@ -57,6 +57,8 @@ class Hub:
         self._order: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._caught_up: dict[str, int] = {}
         """By sid, the seq up to which a screen was served at its hello."""
+        self._tokens: dict[str, tuple[str, str]] = {}
+        """By sid, what a screen said hello with."""
 
     def init_app(self, app: Flask) -> None:
         """Serve Socket.IO on this app."""
@@ -106,13 +108,24 @@ class Hub:
             snapshot = self._snapshot(station, seq)
         return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
 
+    def drop_revoked(self) -> None:
+        """End the connections of screens whose token has been revoked; called every few seconds."""
+        for sid, (code, token) in list(self._tokens.items()):
+            if self.admission.admit(code, token) is None:
+                _cut(self.io.server.get_environ(sid, "/screens"))
+
     def close(self) -> None:
         """End every screen's connection, so that no thread keeps the process from stopping."""
         for environ in list(self.io.server.environ.values()):
             _cut(environ)
 
+    def known(self, sid: str, code: str, token: str) -> None:
+        """Remember what this screen was admitted with."""
+        self._tokens[sid] = (code, token)
+
     def left(self, sid: str) -> None:
         """Forget a screen that is gone."""
+        self._tokens.pop(sid, None)
         self._caught_up.pop(sid, None)
 
     def _snapshot(self, station: Station, seq: int) -> dict[str, Any]:
@@ -181,6 +194,7 @@ class _Screens(Namespace):
         station = self._hub.admission.admit(code, token)
         if station is None:
             return _refusal("hello.refused", "这块屏幕没有配对或已被停用", "this screen is not paired, or was revoked")
+        self._hub.known(sid, code, token)
         return self._hub.enter(sid, station, last_seq)
 
     def on_ack(self, data: object) -> None:
