@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import sqlite3
 import statistics
@@ -185,7 +186,7 @@ def _try(
     bodies: set[str] = set()
     times: dict[str, list[float]] = {name: [] for name in wrong}
     for _ in range(rounds):
-        for name, claim in wrong.items():
+        for name, claim in random.sample(list(wrong.items()), len(wrong)):
             data = {"csrf_token": token, **fields(claim)}  # type: ignore[arg-type]
             began = time.perf_counter()
             answer = phone.http.post(f"{phone.url}/portal/bind", data, headers={"Accept": accept}, timeout=10)
