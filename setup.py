@@ -11,6 +11,7 @@ PACKAGES = [
     "payments",
     "devices",
     "devices.camera",
+    "devices.serial",
     "wechat",
     "services",
     "web",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.port import DeviceConfig, DeviceState, Reading, StateChange
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
 from devices.supervisor import Supervisor
 from simulators.scanner.lines import PtyLine
 

@@ -22,7 +22,7 @@ from typing import Any
 from bench import kit
 from bench.serial_rig import ROOT, Rig, SimulatedScanner, footprint, serial
 from devices.port import DeviceState
-from devices.ssi import SsiFramer
+from devices.serial.ssi import SsiFramer
 from simulators.scanner.lines import TcpLine
 from simulators.scanner.ssi import SsiScanner
 

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.clock import SHANGHAI
-from devices.framers import CAP
 from devices.port import (
     Backoff,
     Capability,
@@ -26,6 +25,7 @@ from devices.port import (
     Feedback,
     Reading,
 )
+from devices.serial.framers import CAP
 from devices.text import decode
 
 

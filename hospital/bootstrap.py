@@ -16,7 +16,7 @@ from core.events import Bus
 from core.privacy import Vault, decode_key
 from devices.camera.driver import CameraDriver
 from devices.replay import ReplayDriver
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
 from his.port import HisPort
 from his.rest import RestHis, RestOptions
 from services.cards import CardService

@@ -12,7 +12,7 @@ import pytest
 
 from devices.port import ApplyResult, DeviceConfig, DeviceState, Reading, StateChange
 from devices.replay import ReplayDriver
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
 from devices.supervisor import Supervisor
 from simulators.scanner.lines import PtyLine
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.framers import CAP, FixedFramer, Framer, IdleFramer, LineFramer, StxEtxFramer
-from devices.ssi import SsiFramer
+from devices.serial.framers import CAP, FixedFramer, Framer, IdleFramer, LineFramer, StxEtxFramer
+from devices.serial.ssi import SsiFramer
 
 MAKERS = {
     "any": LineFramer,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import serial as pyserial
-from conftest import Rig, open_descriptors, serial
 from serial import rfc2217
 
-from devices import transports
 from devices.port import DeviceState
+from devices.serial import transports
 from simulators.scanner.lines import TcpLine
+from tests.devices.conftest import Rig, open_descriptors, serial
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,7 +102,7 @@ def test_a_refused_connection_says_so(rig: Rig, tcp: TcpLine) -> None:
 HALF_OPEN = """
 import subprocess, sys, threading, time
 from devices.port import DeviceConfig
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
 from devices.supervisor import Supervisor
 from simulators.scanner.lines import TcpLine
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from devices.discover import list_serial_ports, resolve
 from devices.port import Driver, DriverOptions
 from devices.replay import ReplayDriver, ReplayOptions
-from devices.serial_options import SerialOptions
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
+from devices.serial.options import SerialOptions
 from devices.supervisor import plain_sentence
 
 

@@ -5,11 +5,11 @@ import threading
 import time
 
 import pytest
-from conftest import Rig, open_descriptors, serial
 
 from devices.port import DeviceState, Feedback
-from devices.ssi import CMD_ACK, DECODE_DATA, packet
+from devices.serial.ssi import CMD_ACK, DECODE_DATA, packet
 from simulators.scanner.lines import PtyLine, send_paced
+from tests.devices.conftest import Rig, open_descriptors, serial
 
 ENDS = [b"\r", b"\n", b"\r\n"]
 

@@ -2,8 +2,8 @@
 
 import random
 
-from devices.framers import Frame
-from devices.ssi import (
+from devices.serial.framers import Frame
+from devices.serial.ssi import (
     BEEP,
     CMD_ACK,
     CMD_NAK,

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import Rig, serial
 
 from devices import delivery
 from devices.port import Applied, DeviceConfig, DeviceState, Refused
-from devices.serial_port import SerialDriver
+from devices.serial.driver import SerialDriver
 from devices.supervisor import Supervisor
 from simulators.scanner.lines import PtyLine
+from tests.devices.conftest import Rig, serial
 
 
 def test_a_reload_of_one_of_eight_loses_nothing_on_the_other_seven(rig: Rig) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Rig, serial
 
 from devices.port import DeviceState
+from tests.devices.conftest import Rig, serial
 
 ROOT = Path(__file__).resolve().parents[2]
 

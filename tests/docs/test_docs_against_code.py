@@ -19,7 +19,7 @@ from core.config import Config, Section
 from core.outcomes import WORDS, Outcome
 from devices.camera.driver import CameraOptions
 from devices.replay import ReplayOptions
-from devices.serial_options import SerialOptions
+from devices.serial.options import SerialOptions
 from his.rest import RestOptions
 from hospital.cli import main
 

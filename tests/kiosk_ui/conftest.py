@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
-from screens_server import TOKEN, ScreensServer
+
+from tests.kiosk_ui.screens_server import TOKEN, ScreensServer
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from screens_server import CODE, TOKEN, ScreensServer
+
+from tests.kiosk_ui.screens_server import CODE, TOKEN, ScreensServer
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = (ROOT / "web/static/look/tokens.css").read_text()

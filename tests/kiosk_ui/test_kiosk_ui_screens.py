@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page
-from screens_server import CODE, TOKEN, ZONE, ScreensServer
 
 from core.outcomes import Outcome
+from tests.kiosk_ui.screens_server import CODE, TOKEN, ZONE, ScreensServer
 
 pytestmark = pytest.mark.browser
 

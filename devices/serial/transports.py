@@ -15,7 +15,7 @@ import serial
 
 from devices.discover import resolve
 from devices.port import DeviceBusy, DeviceLost, DeviceMisconfigured, DeviceUnavailable
-from devices.serial_options import SerialOptions
+from devices.serial.options import SerialOptions
 
 CONNECT_S: Final = 3.0
 WRITE_S: Final = 0.25

@@ -7,7 +7,6 @@ from typing import ClassVar, Final
 
 from core.clock import SHANGHAI
 from devices.discover import resolve
-from devices.framers import Frame, Framer
 from devices.port import (
     Backoff,
     Capability,
@@ -18,11 +17,12 @@ from devices.port import (
     Feedback,
     Reading,
 )
-from devices.rfc2217 import Rfc2217Transport
-from devices.serial_options import SerialOptions
-from devices.ssi import BEEP, BEEP_HIGH, BEEP_LONG_LOW, BEEP_THREE_LOW, packet
+from devices.serial.framers import Frame, Framer
+from devices.serial.options import SerialOptions
+from devices.serial.rfc2217 import Rfc2217Transport
+from devices.serial.ssi import BEEP, BEEP_HIGH, BEEP_LONG_LOW, BEEP_THREE_LOW, packet
+from devices.serial.transports import TcpTransport, Transport, TtyTransport, Waker
 from devices.text import decode
-from devices.transports import TcpTransport, Transport, TtyTransport, Waker
 
 _TTY_BACKOFF: Final = Backoff(0.05, 1.0)
 _NETWORK_BACKOFF: Final = Backoff(0.05, 15.0)

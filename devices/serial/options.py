@@ -5,9 +5,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from devices.framers import CAP, FixedFramer, Framer, IdleFramer, LineFramer, StxEtxFramer
 from devices.port import DriverOptions
-from devices.ssi import SsiFramer
+from devices.serial.framers import CAP, FixedFramer, Framer, IdleFramer, LineFramer, StxEtxFramer
+from devices.serial.ssi import SsiFramer
 
 _URL: Final = re.compile(r"(?:socket|rfc2217)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#]+):(?P<port>\d{1,5})")
 _USB: Final = re.compile(r"usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(?::\S+)?")

@@ -7,7 +7,7 @@ status, data, and a two's-complement checksum of two bytes; the length counts ne
 from collections.abc import Iterator
 from typing import Final
 
-from devices.framers import CAP, Frame
+from devices.serial.framers import CAP, Frame
 
 DECODE_DATA: Final = 0xF3
 CMD_ACK: Final = 0xD0

@@ -10,8 +10,8 @@ import serial
 from serial import rfc2217
 
 from devices.port import DeviceLost, DeviceMisconfigured, DeviceUnavailable
-from devices.serial_options import SerialOptions
-from devices.transports import Waker, watch_link
+from devices.serial.options import SerialOptions
+from devices.serial.transports import Waker, watch_link
 
 # pyserial offers no way to break into its read: look up this often.
 _SLICE_S: Final = 0.1
@@ -19,7 +19,7 @@ _PARITY: Final = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd":
 
 
 class Rfc2217Transport:
-    """Satisfies `devices.transports.Transport`."""
+    """Satisfies `devices.serial.transports.Transport`."""
 
     def __init__(self, options: SerialOptions, waker: Waker) -> None:
         self._what = options.port
