@@ -186,7 +186,7 @@ def test_it_stops_cleanly_and_a_second_start_is_quick(demo: Demo) -> None:
     assert left == ""
     second = Demo(demo.folder)
     try:
-        # 3 s on a quiet machine (bench: see docs); here two workers share two cores
-        assert second.took_s < 12
+        # the 3 s are the business of bench.start, on a machine of its own; here it must only come back
+        assert second.took_s < 40
     finally:
         second.stop()
