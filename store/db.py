@@ -116,8 +116,10 @@ def _sqlite(path: Path, synchronous: str) -> peewee.SqliteDatabase:
     pragmas = {**_PRAGMAS, "synchronous": synchronous}
     if synchronous == "normal":
         pragmas["wal_autocheckpoint"] = 0
-    with contextlib.suppress(OSError):  # ours alone; -wal and -shm take the mode over
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # Ours alone; -wal and -shm take the mode over. Only ever a new file: closing any descriptor of a file drops the
+    # locks this process holds on it, and another process would then delete the WAL under our feet.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     database = peewee.SqliteDatabase(str(path), pragmas=pragmas, thread_safe=False, check_same_thread=False)
     try:
         database.connect()
