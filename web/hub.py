@@ -15,6 +15,7 @@ from flask import Flask, request
 from flask_socketio import Namespace, SocketIO
 
 from store.port import Scans, Station
+from web import line
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Hub:
         self.io = SocketIO(
             async_mode="threading", cors_allowed_origins=sorted(origins), ping_interval=PING_S, ping_timeout=PING_S,
             max_http_buffer_size=64 * 1024, transports=["websocket"], manage_session=False,
-            always_connect=True,
+            always_connect=True, async_handlers=False,
         )  # fmt: skip
         self.io.on_namespace(_Screens("/screens", self))
         self._order: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -64,6 +65,7 @@ class Hub:
         """Serve Socket.IO on this app."""
         self.io.init_app(app)
         server = self.io.server
+        line.install(server)
         told = server.eio.handlers["disconnect"]
 
         def gone(eio_sid: str, reason: str) -> None:
@@ -81,9 +83,10 @@ class Hub:
         """
         with self._order[station]:
             screens = self._screens(station)
-            served = [sid for sid, _ in screens if self._caught_up.get(sid, 0) >= body["seq"]]
-            self.io.server.emit(event, body, room=station, namespace="/screens", skip_sid=served)
-        self._cut_off_stalled(station, screens)
+            frame = line.event_frame("/screens", event, body) if screens else b""
+            for sid, eio_sid in screens:
+                if self._caught_up.get(sid, 0) < body["seq"]:
+                    self._deliver(sid, eio_sid, frame)
 
     def _screens(self, station: str) -> list[tuple[str, str]]:
         """(sid, engine.io sid) of the screens of a station."""
@@ -92,6 +95,7 @@ class Hub:
     def enter(self, sid: str, station: Station, last_seq: int | None) -> dict[str, Any]:
         """Put a screen into its room and catch it up; returns the ack. No event can slip between the two."""
         server = self.io.server
+        eio_sid = server.manager.eio_sid_from_sid(sid, "/screens")
         for room in server.rooms(sid, namespace="/screens"):  # a second hello leaves the first one's station
             if room != sid:
                 server.leave_room(sid, room, namespace="/screens")
@@ -104,7 +108,9 @@ class Hub:
                 missed = self.scans.events_after(station.code, after, seq - after)
                 gap = len(missed) < seq - last_seq
                 for event in missed:
-                    server.emit(event.kind, {**event.body, "seq": event.seq}, to=sid, namespace="/screens")
+                    self._deliver(
+                        sid, eio_sid, line.event_frame("/screens", event.kind, {**event.body, "seq": event.seq})
+                    )
             snapshot = self._snapshot(station, seq)
         return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
 
@@ -139,14 +145,12 @@ class Hub:
             "now": self.state.now().isoformat(timespec="milliseconds"),
         }
 
-    def _cut_off_stalled(self, station: str, screens: Iterable[tuple[str, str]]) -> None:
-        """A screen that stopped reading must not eat memory; it resyncs by last_seq when it is back."""
+    def _deliver(self, sid: str, eio_sid: str, frame: bytes) -> None:
+        """Send one event; a screen that stopped reading must not eat memory, it resyncs by last_seq when it is back."""
         server = self.io.server
-        for sid, eio_sid in screens:
-            client = server.eio.sockets.get(eio_sid)
-            if client is not None and client.queue.qsize() > QUEUE_MAX:
-                log.warning("a screen of %s does not read and is cut off", station)
-                _cut(server.get_environ(sid, "/screens"))
+        if line.deliver(server, eio_sid, frame) > QUEUE_MAX:
+            log.warning("a screen does not read and is cut off")
+            _cut(server.get_environ(sid, "/screens"))
 
 
 def _raw_socket(environ: Mapping[str, Any] | None) -> socket.socket | None:
