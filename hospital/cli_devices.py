@@ -128,7 +128,10 @@ def _options(driver: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign:
             raise ConfigError(f"{pair!r} is not KEY=VALUE", key="--option")
-        options[key] = yaml.safe_load(value)
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as exc:
+            raise ConfigError(f"{value!r} is not a value; put quotes around it", key=f"--option {key}") from exc
     try:
         DRIVERS[driver].options_model.model_validate(options)
     except ValidationError as exc:

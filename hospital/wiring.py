@@ -106,14 +106,16 @@ class DeviceRoom:
         """Take over what the database says now; only what changed is touched."""
         devices = self._parts.store.devices.all()
         stations = {station.code: station for station in self._parts.stations.all()}
+        wanted = {device.code: device for device in devices}
+        with self._lock:  # a device that goes still tells its station so
+            self._stations, self._devices = stations, {**self._devices, **wanted}
+        if devices != self._last:
+            for code, result in self._supervisor.apply([_config(device) for device in devices]).items():
+                if isinstance(result, Refused):
+                    log.warning("device %s keeps its old settings: %s", code, result.reason)
+            self._last = devices
         with self._lock:
-            self._stations, self._devices = stations, {device.code: device for device in devices}
-        if devices == self._last:
-            return
-        self._last = devices
-        for code, result in self._supervisor.apply([_config(device) for device in devices]).items():
-            if isinstance(result, Refused):
-                log.warning("device %s keeps its old settings: %s", code, result.reason)
+            self._devices = wanted
 
     def of_station(self, code: str) -> Sequence[Mapping[str, Any]]:
         """Lamps of one station's devices."""

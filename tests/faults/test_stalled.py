@@ -38,7 +38,7 @@ def feed_until_gone(house: HubHouse, good: Screen, before: tuple[int, int], seco
     while True:
         scanner.scan(known[n % 200])
         n += 1
-        good.poll_until(lambda: len(good.outcomes) == n, 2)
+        good.poll_until(lambda n=n: len(good.outcomes) == n, 5)
         now = threads_and_descriptors(pid)
         if now[0] <= before[0] and now[1] <= before[1]:
             return time.monotonic() - begun

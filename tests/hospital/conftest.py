@@ -25,6 +25,22 @@ def his(_his_of_hospital: HisSim) -> Iterator[HisSim]:
     _his_of_hospital.fault("none")
 
 
+@pytest.fixture(scope="module")
+def shared_houses(
+    _his_of_hospital: HisSim, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., HubHouse]]:
+    """Houses that all tests of a module share, since each takes its time to start."""
+    made: list[HubHouse] = []
+
+    def make(**how: object) -> HubHouse:
+        made.append(house_on(_his_of_hospital, tmp_path_factory.mktemp("house"), **how))
+        return made[-1]
+
+    yield make
+    for house in made:
+        house.close()
+
+
 @pytest.fixture
 def make_house(his: HisSim, tmp_path: Path) -> Iterator[Callable[..., HubHouse]]:
     made: list[HubHouse] = []
