@@ -86,7 +86,6 @@ class House:
                 "options": {"base_url": f"http://127.0.0.1:{self.plan.his_port}", "token": "bench"},
             },
             "secrets": {"data_key": "file:data.key"},
-            "log": {"level": "WARNING"},
         }
         (self.dir / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
         store = Store(f"sqlite:///{self.dir / 'hospital.db'}", Vault(key))

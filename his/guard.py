@@ -1,4 +1,4 @@
-"""Between the house and a HIS adapter: deadline, error classes, a breaker, and one log line a call.
+"""Between the house and a HIS adapter: deadline, error classes, a breaker, and one log line a call (DEBUG when all went well: a line costs a scan 0.2 ms).
 
 Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open;
 sent (a read): timeout, reset, truncated, too_large, bad_reply (not what the protocol says), http_NNN, unauthorized,
@@ -124,7 +124,8 @@ class Guard:
             outcome = "ok"
             return value
         finally:
-            log.info(
+            log.log(
+                logging.DEBUG if outcome == "ok" else logging.INFO,
                 "his op=%s ms=%.1f outcome=%s trace=%s",
                 op.value, (time.monotonic() - started) * 1000, outcome, ctx.trace,
             )  # fmt: skip

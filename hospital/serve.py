@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -43,6 +44,9 @@ class Worker:
             self._extra(app, self._parts)
         if self._hub is not None:
             self._hub.start()
+        gc.collect()
+        gc.freeze()  # what is built now lives as long as the process: the collector need not look at it during a scan
+        gc.set_threshold(10_000, 50, 50)
         return app
 
     def let_go(self) -> None:

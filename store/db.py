@@ -71,6 +71,15 @@ class Db:
                 self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtext(%s))", (serial,))
             yield self.peewee
 
+    def run(self, text: str, params: tuple[Any, ...] = ()) -> Any:
+        """A cursor of hand-written SQL; inside `read` or `write` only.
+
+        SQLite is asked directly: peewee's layer costs a scan's eight statements a fifth of their time.
+        """
+        if self.sqlite:
+            return self.peewee.connection().execute(text, params)
+        return self.peewee.execute_sql(text, params)
+
     def sql(self, text: str) -> str:
         """``?`` placeholders as this engine writes them."""
         return text if self.sqlite else text.replace("?", "%s")
@@ -155,4 +164,4 @@ def _one_migrator(db: Db) -> Iterator[None]:
 
 def rows(db: Db, text: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Rows of a hand-written query; inside `Db.read` or `Db.write` only."""
-    return list(db.peewee.execute_sql(db.sql(text), params).fetchall())
+    return list(db.run(db.sql(text), params).fetchall())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -47,6 +48,9 @@ _LAST_OF_PASS = (
 )
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class ScanStore:
     """`store.port.Scans`; ``db`` is the quick connection (synchronous NORMAL)."""
 
@@ -78,7 +82,7 @@ class ScanStore:
     def commit(self, scan: NewScan) -> int | PassUse:
         try:
             return self._commit(scan)
-        except pw.IntegrityError:
+        except (pw.IntegrityError, sqlite3.IntegrityError):
             used = self.find_use(*scan.use) if scan.use else None
             if used is None:
                 raise
@@ -86,8 +90,8 @@ class ScanStore:
 
     def _commit(self, scan: NewScan) -> int:
         at_ms, station = ms(scan.at), scan.station.id
-        with self._db.write() as database:
-            run = database.execute_sql
+        with self._db.write():
+            run = self._db.run
             if scan.use:
                 run(self._add_use, (*scan.use, station, scan.scan_id, at_ms))
             seq = int(run(self._next_seq, (station,)).fetchone()[0])
@@ -124,7 +128,7 @@ class ScanStore:
         return [Event(seq, kind, self._open(station, seq, sealed)) for seq, kind, station, sealed in found]
 
     def _seal(self, station: str, seq: int, body: Mapping[str, Any]) -> bytes:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        text = _encode(body)
         return self._vault.seal(text, f"station_event:{station}:{seq}")
 
     def _open(self, station: str, seq: int, sealed: bytes) -> dict[str, Any]:

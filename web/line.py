@@ -9,6 +9,7 @@ keeps three threads, not four.
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
@@ -19,10 +20,13 @@ from typing import Any
 import simple_websocket
 from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from engineio.packet import MESSAGE, NOOP, Packet
-from socketio import packet
+from socketio.packet import EVENT
 
 KEY = "hospital.line"
 """Where a WebSocket request's environ keeps its `Line`."""
+_MESSAGE_EVENT = f"{MESSAGE}{EVENT}"
+"""How engine.io and Socket.IO mark an event; their encoders also search every event for binary parts, ours have none."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ACK = '42/screens,["ack",'
 """A screen says that it has drawn an event; nothing is kept of it, so it is not even decoded."""
 
@@ -144,8 +148,7 @@ def install(server: Any) -> None:
 
 def event_frame(namespace: str, event: str, body: Mapping[str, Any]) -> bytes:
     """One event as the WebSocket frame every screen gets (unmasked, uncompressed, final)."""
-    encoded = packet.Packet(packet.EVENT, namespace=namespace, data=[event, body]).encode()
-    text = str(Packet(MESSAGE, encoded).encode()).encode()
+    text = f"{_MESSAGE_EVENT}{namespace},{_encode([event, body])}".encode()
     size = len(text)
     if size < 126:
         return struct.pack("!BB", 0x81, size) + text

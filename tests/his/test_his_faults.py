@@ -182,7 +182,7 @@ def test_a_write_that_was_sent_and_not_answered_is_unknown_and_one_never_sent_is
 def test_one_log_line_a_call_with_outcome_and_nothing_personal(
     make_his: Make, sim: HisSim, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "his.call")
+    caplog.set_level(logging.DEBUG, "his.call")
     his = make_his()
     his.query_patient(CARD, Ctx(trace="t-1"))
     with pytest.raises(NotFound):
@@ -191,4 +191,5 @@ def test_one_log_line_a_call_with_outcome_and_nothing_personal(
     failing(his)
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split("outcome=")[1] for line in lines] == ["ok trace=t-1", "NotFound trace=", "http_500 trace="]
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO", "INFO"], "a good call is no news"
     assert not any(secret in line for line in lines for secret in ("6000000000", "王小明", "1990000", sim.token))
