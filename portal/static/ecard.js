@@ -77,7 +77,8 @@
     var square = qrPath(code[2]), line = barPath(code[3]);
     qr.setAttribute("viewBox", "0 0 " + square.span + " " + square.span);
     qr.firstElementChild.setAttribute("d", square.path);
-    bar.setAttribute("viewBox", "0 0 " + line.span + " 40");
+    bar.setAttribute("viewBox", "5 0 " + (line.span - 10) + " 40");
+    bar.setAttribute("width", String(2 * (line.span - 10))); // whole pixels
     bar.firstElementChild.setAttribute("d", line.path);
     digits.textContent = code[1].replace(/(.{4})(?=.)/g, "$1 ");
     drawn = code[0];

@@ -41,7 +41,7 @@ def feed_until_gone(house: HubHouse, good: Screen, before: tuple[int, int], seco
         n += 1
         good.poll_until(lambda n=n: len(good.outcomes) == n, 5)
         now = threads_and_descriptors(pid)
-        if now[0] <= before[0] and now[1] <= before[1]:
+        if now[0] <= before[0] and now[1] <= before[1] + 2:  # the HIS pool may hold one connection more
             return time.monotonic() - begun
         assert time.monotonic() - begun < seconds, f"still {now} threads and descriptors, not {before}"
         good.poll(0.1)
