@@ -27,7 +27,7 @@ CAMERA = "CAM"
 def saturate(port: int) -> kit.Child:
     """Ask the portal's page on 8 kept-alive connections as fast as it answers: wrk, or our own little asker."""
     if shutil.which("wrk"):
-        return kit.Child(["wrk", "-t1", f"-c{CONNECTIONS}", "-d600s", f"http://127.0.0.1:{port}{PAGE}"])
+        return kit.Child(["nice", "-n10", "wrk", "-t1", f"-c{CONNECTIONS}", "-d600s", f"http://127.0.0.1:{port}{PAGE}"])
     child = kit.python("bench.peers.page_load", str(port), PAGE, str(CONNECTIONS))
     child.expect("loading")
     return child

@@ -17,6 +17,7 @@ from hospital.app import Role, create_app
 from hospital.bootstrap import Parts, build
 from hospital.logs import configure
 from hospital.server import SPARE_THREADS, Server, lower_priority
+from hospital.slices import ask_for_short_slices
 from hospital.wiring import HubParts
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Worker:
         configure(self._config.log)
         if self._role == "portal":
             lower_priority(5)
+        else:
+            ask_for_short_slices()
         self._parts = build(self._config)
         if self._role != "portal":
             self._hub = HubParts(self._parts)
