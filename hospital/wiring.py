@@ -41,7 +41,7 @@ class HubParts:
             Every("devices", _SETTINGS_S, self.devices.follow),
             Every("his", _HIS_S, self._watch_his),
             Every("checkpoint", _CHECKPOINT_S, parts.store.checkpoint),
-            Every("revoked", _SETTINGS_S, self.hub.drop_revoked),
+            Every("strangers", _SETTINGS_S, self.hub.drop_strangers),
             Every("sweep", 24 * 3600, lambda: sweep(parts.store, parts.clock, config.keep_events_days)),
         )
 

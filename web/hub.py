@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ REPLAY_MAX = 1000
 """Events a returning screen gets one by one; beyond that it gets the latest so many and ``gap: true``."""
 QUEUE_MAX = REPLAY_MAX + 256
 """Packets waiting for one screen before it counts as stalled and is cut off."""
+HELLO_S = 30
+"""Seconds a connection may go without a hello before it must make room; a refused screen tries every 15 s."""
 STALL_S = 15
 """Seconds the kernel keeps unacknowledged bytes before it gives a dead screen up (TCP_USER_TIMEOUT)."""
 
@@ -60,6 +63,8 @@ class Hub:
         """By sid, the seq up to which a screen was served at its hello."""
         self._tokens: dict[str, tuple[str, str]] = {}
         """By sid, what a screen said hello with."""
+        self._greeting: dict[str, float] = {}
+        """By sid, since when (monotonic) a connection has not said hello yet."""
 
     def init_app(self, app: Flask) -> None:
         """Serve Socket.IO on this app."""
@@ -114,8 +119,12 @@ class Hub:
             snapshot = self._snapshot(station, seq)
         return {"ok": True, "seq": seq, "snapshot": {**snapshot, "gap": gap}}
 
-    def drop_revoked(self) -> None:
-        """End the connections of screens whose token has been revoked; called every few seconds."""
+    def drop_strangers(self) -> None:
+        """End connections that said no hello in time, and those whose token has been revoked; a job of every 2 s."""
+        late = time.monotonic() - HELLO_S
+        for sid, since in list(self._greeting.items()):
+            if since < late:
+                _cut(self.io.server.get_environ(sid, "/screens"))
         for sid, (code, token) in list(self._tokens.items()):
             if self.admission.admit(code, token) is None:
                 _cut(self.io.server.get_environ(sid, "/screens"))
@@ -125,13 +134,19 @@ class Hub:
         for environ in list(self.io.server.environ.values()):
             _cut(environ)
 
+    def arrived(self, sid: str) -> None:
+        """A connection is there; its hello must follow."""
+        self._greeting[sid] = time.monotonic()
+
     def known(self, sid: str, code: str, token: str) -> None:
         """Remember what this screen was admitted with."""
+        self._greeting.pop(sid, None)
         self._tokens[sid] = (code, token)
 
     def left(self, sid: str) -> None:
         """Forget a screen that is gone."""
         self._tokens.pop(sid, None)
+        self._greeting.pop(sid, None)
         self._caught_up.pop(sid, None)
 
     def _snapshot(self, station: Station, seq: int) -> dict[str, Any]:
@@ -185,6 +200,7 @@ class _Screens(Namespace):
 
     def on_connect(self, _auth: object = None) -> None:
         _give_up_on_silence(request.environ)
+        self._hub.arrived(request.sid)  # type: ignore[attr-defined]
 
     def on_disconnect(self, _reason: object = None) -> None:
         self._hub.left(request.sid)  # type: ignore[attr-defined]
@@ -197,6 +213,7 @@ class _Screens(Namespace):
             return _refusal("hello.malformed", "屏幕的请求不完整", "hello needs station, token and last_seq")
         station = self._hub.admission.admit(code, token)
         if station is None:
+            self._hub.arrived(sid)
             return _refusal("hello.refused", "这块屏幕没有配对或已被停用", "this screen is not paired, or was revoked")
         self._hub.known(sid, code, token)
         return self._hub.enter(sid, station, last_seq)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.rawsio import RawWs
-from tests.support.hub import HubHouse, Screen, cards, wait_for
+from tests.support.hub import HubHouse, Line, Screen, cards, wait_for
 
 MakeHouse = Callable[..., HubHouse]
 
@@ -125,3 +125,22 @@ def test_without_cutting_the_tcp_line_the_stalled_stay(make_house: MakeHouse) ->
         feed_until_gone(house, good, before, seconds=40)
     for screen in screens:
         screen.cut()
+
+
+def test_a_connection_that_never_says_hello_makes_room_and_a_greeted_one_stays(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.start()
+    good, stranger = house.screen(), Line(house.port)
+    good.connect()
+
+    def sent_away() -> bool:
+        good.poll(0.1)
+        list(stranger.poll(0.1))  # it answers pings: only the missing hello gives it away
+        return bool(stranger.closed)
+
+    try:
+        wait_for(sent_away, 50, "the stranger to be sent away")
+        assert good.connected
+    finally:
+        stranger.close()
+        good.cut()
