@@ -172,7 +172,8 @@ def test_answers_to_wrong_bindings_are_the_same_bytes_and_take_as_long(
             assert len(bodies) == 1, accept
         assert "王小" not in next(iter(bodies))
         for _ in range(8):  # a busy machine needs more samples, not other ones
-            medians = {name: statistics.median(took) for name, took in times.items()}
+            # of the quicker half: what else the machine does only ever adds, a difference of ours would shift all
+            medians = {name: statistics.median(sorted(took)[: len(took) // 2]) for name, took in times.items()}
             if max(medians.values()) / min(medians.values()) < 1.1:
                 break
             _, more = _try(phone, token, wrong, "application/json")
