@@ -61,7 +61,7 @@ class HubParts:
         return {"state": "online" if self.his_online else "offline"}
 
     def _push_scan(self, done: ScanDone) -> None:
-        self.hub.push(done.station, "scan", done.body)
+        self.hub.push(done.station, "scan", done.body, done.text)
 
     def _tell_device(self, station: str, change: StateChange) -> None:
         body = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -32,6 +33,8 @@ from his.port import (
 )
 from store.port import Accepts, NewScan, PassRow, PassUse, Scans, Station, StationKind
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -51,6 +54,8 @@ class ScanDone:
     station: str
     seq: int
     body: Mapping[str, Any]
+    text: str
+    """``body`` as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class ScanService:
         if kind in codes.WRISTBANDS and station.accepts is Accepts.CARD:
             return Answer(Outcome.WRONG_KIND, outcomes.CARD_ONLY)
         if kind in codes.PASSES:
-            return self._by_pass(station, found.value)
+            return self._by_pass(station, found.shown)
         if kind is CodeClass.PATIENT_CARD:
             return self._lookup(station, found.value, wristband=False)
         if kind is CodeClass.WRISTBAND:
@@ -140,8 +145,7 @@ class ScanService:
             return _plain(Outcome.UNKNOWN_CODE, outcomes.NOT_READ)
         return _plain(Outcome.FOREIGN_CODE, outcomes.FOREIGN_SAY.get(kind))
 
-    def _by_pass(self, station: Station, text: str) -> Answer:
-        read = passes.parse(text)
+    def _by_pass(self, station: Station, read: passes.Pass | None) -> Answer:
         row = self._scans.find_pass(read.pass_no) if read else None
         if read is None or row is None or row.kind is not read.kind:
             return _plain(Outcome.FORGED)
@@ -192,14 +196,16 @@ class ScanService:
         scan_id = new_id()
         with self._order[station.code]:
             body = self._body(station, scanned, code_class, answer, scan_id)
-            stored = self._scans.commit(_row(station, scanned, answer, body))
+            row = _row(station, scanned, answer, body)
+            stored = self._scans.commit(row)
             if isinstance(stored, PassUse):  # somebody used the code between our look and our commit
                 answer = replace(self._seen_before(station, stored), pass_no=answer.pass_no)
                 body = self._body(station, scanned, code_class, answer, scan_id)
-                stored = self._scans.commit(_row(station, scanned, answer, body))
+                row = _row(station, scanned, answer, body)
+                stored = self._scans.commit(row)
             assert isinstance(stored, int)
             body["seq"] = stored
-            self._publish(ScanDone(station.code, stored, body))
+            self._publish(ScanDone(station.code, stored, body, f'{row.text[:-1]},"seq":{stored}}}'))
         return body
 
     def _body(
@@ -231,6 +237,7 @@ def _row(station: Station, scanned: Scanned, answer: Answer, body: Mapping[str, 
     return NewScan(
         body["scan_id"], station, scanned.device, scanned.at, body["outcome"], body["code_class"], body["ms"], body,
         answer.pass_no, answer.patient.patient_id if answer.patient else None, answer.use,
+        _encode(body),
     )  # fmt: skip
 
 

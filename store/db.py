@@ -61,8 +61,8 @@ class Db:
     def write(self, serial: str = "") -> Iterator[peewee.Database]:
         """A transaction. ``serial``: writers of the same word run one after another on PostgreSQL too."""
         if self.sqlite:
-            with self._write_lock, self._own_lock, self.peewee.atomic("IMMEDIATE"):
-                yield self.peewee
+            with self._write_lock, self._own_lock:
+                yield from self._immediate()
             return
         with self._pooled(), self.peewee.atomic():
             if self._quick:
@@ -70,6 +70,20 @@ class Db:
             if serial:
                 self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtext(%s))", (serial,))
             yield self.peewee
+
+    def _immediate(self) -> Iterator[peewee.Database]:
+        """BEGIN IMMEDIATE … COMMIT, asked of SQLite directly for the same reason as in `run`; a nested one joins the outer."""
+        connection = self.peewee.connection()
+        if connection.in_transaction:
+            yield self.peewee
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.peewee
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     def run(self, text: str, params: tuple[Any, ...] = ()) -> Any:
         """A cursor of hand-written SQL; inside `read` or `write` only.

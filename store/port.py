@@ -137,6 +137,8 @@ class NewScan:
     pass_no: str | None = None
     patient_id: str | None = None
     use: tuple[str, int] | None = None
+    text: str = ""
+    """``body`` as JSON, when the caller has it already; encoding is a tenth of a scan's own work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,14 +100,17 @@ class ScanStore:
                 (scan.scan_id, station, scan.device, at_ms, scan.outcome, scan.code_class, scan.pass_no,
                  scan.patient_id, scan.ms),
             )  # fmt: skip
-            run(self._add_event, (station, seq, "scan", scan.scan_id, at_ms, self._seal(station, seq, scan.body)))
+            run(
+                self._add_event,
+                (station, seq, "scan", scan.scan_id, at_ms, self._seal(station, seq, scan.text or _encode(scan.body))),
+            )
         return seq
 
     def add_event(self, station: str, kind: str, body: Mapping[str, Any], now: datetime) -> int:
         with self._db.write() as database:
             station_id = rows(self._db, "SELECT id FROM station WHERE code = ?", (station,))[0][0]
             seq = int(database.execute_sql(self._next_seq, (station_id,)).fetchone()[0])
-            sealed = self._seal(station_id, seq, body)
+            sealed = self._seal(station_id, seq, _encode(body))
             database.execute_sql(self._add_event, (station_id, seq, kind, None, ms(now), sealed))
         return seq
 
@@ -127,8 +130,7 @@ class ScanStore:
             found = rows(self._db, query, params)
         return [Event(seq, kind, self._open(station, seq, sealed)) for seq, kind, station, sealed in found]
 
-    def _seal(self, station: str, seq: int, body: Mapping[str, Any]) -> bytes:
-        text = _encode(body)
+    def _seal(self, station: str, seq: int, text: str) -> bytes:
         return self._vault.seal(text, f"station_event:{station}:{seq}")
 
     def _open(self, station: str, seq: int, sealed: bytes) -> dict[str, Any]:

@@ -81,14 +81,16 @@ class Hub:
 
         server.eio.on("disconnect", gone)
 
-    def push(self, station: str, event: str, body: Mapping[str, Any]) -> None:
+    def push(self, station: str, event: str, body: Mapping[str, Any], text: str = "") -> None:
         """Send an event that is already stored (``body["seq"]``) to the screens of one station, in order of seq.
+
+        ``text``: the body as JSON, when the caller has it already.
 
         A screen whose hello came between the commit and now has it already.
         """
         with self._order[station]:
             screens = self._screens(station)
-            frame = line.event_frame("/screens", event, body) if screens else b""
+            frame = line.event_frame("/screens", event, text or body) if screens else b""
             for sid, eio_sid in screens:
                 if self._caught_up.get(sid, 0) < body["seq"]:
                     self._deliver(sid, eio_sid, frame)

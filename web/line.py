@@ -188,9 +188,10 @@ def install(server: Any) -> None:
     server.eio._async = {**server.eio._async, "websocket": LineTransport}  # noqa: SLF001 - it has no public place
 
 
-def event_frame(namespace: str, event: str, body: Mapping[str, Any]) -> bytes:
-    """One event as the WebSocket frame every screen gets (unmasked, uncompressed, final)."""
-    text = f"{_MESSAGE_EVENT}{namespace},{_encode([event, body])}".encode()
+def event_frame(namespace: str, event: str, body: Mapping[str, Any] | str) -> bytes:
+    """One event as the WebSocket frame every screen gets: final, unmasked, uncompressed; ``body`` may be its JSON."""
+    data = body if isinstance(body, str) else _encode(body)
+    text = f'{_MESSAGE_EVENT}{namespace},["{event}",{data}]'.encode()
     size = len(text)
     if size < 126:
         return struct.pack("!BB", 0x81, size) + text

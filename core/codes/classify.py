@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from core.codes.passes import PassKind, parse
+from core.codes.passes import Pass, PassKind, parse
 from core.errors import ConfigError
 
 
@@ -44,6 +44,8 @@ class Classified:
 
     code_class: CodeClass
     value: str
+    shown: Pass | None = None
+    """The parts of a pass of ours."""
     instance: str = ""
     """AI 8019 service relation instance number, which tells one band of a patient from the next."""
 
@@ -99,7 +101,7 @@ def classify(text: str, patterns: Patterns, symbology: str | None = None) -> Cla
     body, gs1 = _strip_aim(text.strip("\r\n\t "), symbology)
     ours = parse(body)
     if ours is not None:
-        return Classified(CodeClass.E_CARD if ours.kind is PassKind.E_CARD else CodeClass.E_WRISTBAND, body)
+        return Classified(CodeClass.E_CARD if ours.kind is PassKind.E_CARD else CodeClass.E_WRISTBAND, body, ours)
     if (gsrn := _gsrn(body, gs1)) is not None:
         return gsrn
     if is_id_number(body):
@@ -173,7 +175,7 @@ def _gsrn(body: str, gs1: bool) -> Classified | None:
     match = _GS1.fullmatch(body)
     if match is None or not _mod10(match[1]):
         return None
-    return Classified(CodeClass.GS1_GSRN, match[1], match[2] or "")
+    return Classified(CodeClass.GS1_GSRN, match[1], instance=match[2] or "")
 
 
 def _mod10(digits: str) -> bool:
