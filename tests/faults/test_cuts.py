@@ -114,7 +114,7 @@ KILLED_BEFORE_PUSH = """
 import os, signal, sys
 from hospital.cli import main
 from web.hub import Hub
-def die(self, station, event, body):
+def die(self, station, event, body, text=""):
     if event == "scan": os.kill(os.getpid(), signal.SIGKILL)
 Hub.push = die
 main()
