@@ -80,10 +80,13 @@ class Db:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.peewee
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            # also after a COMMIT that failed: left open, every later write would join it and never be kept.
+            # SQLite has rolled back by itself after some errors, a full disk among them
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
     def run(self, text: str, params: tuple[Any, ...] = ()) -> Any:
         """A cursor of hand-written SQL; inside `read` or `write` only.

@@ -1,5 +1,6 @@
 """hospital.db keeps what it is told, once, sealed, on SQLite and on PostgreSQL."""
 
+import sqlite3
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -330,3 +331,20 @@ def test_many_writers_never_see_a_locked_database(tmp_path: Path) -> None:
     assert stores[0].scans.last_seq("C1") == 160
     for store in stores:
         store.close()
+
+
+def test_after_a_write_that_failed_at_its_commit_the_next_one_is_kept(tmp_path: Path) -> None:
+    """A commit that cannot happen (here: a deferred foreign key; in life, a full disk) must leave nothing open."""
+    url = f"sqlite:///{tmp_path / 'h.db'}"
+    store = Store(url, VAULT)
+    run = store.durable.run
+    with store.durable.write():
+        run("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        run("CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), store.durable.write():
+        run("INSERT INTO child VALUES (1)")  # seen only when the transaction ends
+    made = station(store)
+    store.close()
+    again = Store(url, VAULT)
+    assert again.stations.get("C1") == made
+    again.close()
