@@ -1,6 +1,6 @@
 """What a HIS lookup costs beyond the wire, and what a HIS that is down costs.
 
-`RestHis.query_patient` (deadline, breaker, log line, typed patient) against a bare kept-alive `http.client` exchange
+`Gateway.ask(PatientQuery)` over the rest adapter (guard, checks, log line, mapping) against a bare kept-alive `http.client` exchange
 plus `json.loads`, and against `requests.Session`, on the same loopback server in another process, interleaved in
 rounds; then the time of an answer while the breaker is open. Times in µs of one call, CPU in µs of this process.
 """
@@ -16,8 +16,9 @@ from collections.abc import Callable
 import requests
 
 from bench import kit
+from his.gateway import Gateway
 from his.port import Ctx, PatientQuery, Unavailable
-from his.rest import RestHis, RestOptions
+from his.rest import RestAdapter, RestOptions
 
 CARD = "600000000017"
 BARS = {"p50_ratio_http_client": "<= 1.3", "p50_ratio_requests": "<= 0.5", "open_breaker_p50_us": "< 1000"}
@@ -42,7 +43,7 @@ def measure(port: int, rounds: int, calls: int) -> dict[str, float]:
     bare = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     session = requests.Session()
     session.trust_env = False
-    his = RestHis(RestOptions.model_validate({"base_url": f"http://127.0.0.1:{port}", "token": "bench"}))
+    his = Gateway(RestAdapter(RestOptions.model_validate({"base_url": f"http://127.0.0.1:{port}", "token": "bench"})))
     asked, ctx = PatientQuery(card_no=CARD), Ctx()
 
     def by_http_client() -> None:
@@ -55,7 +56,7 @@ def measure(port: int, rounds: int, calls: int) -> dict[str, float]:
         session.post(url, json={"card_no": CARD}, headers={"X-Token": "bench"}, timeout=5).json()
 
     programs: dict[str, Callable[[], object]] = {
-        "rest_his": lambda: his.query_patient(asked, ctx),
+        "rest_his": lambda: his.ask(asked, ctx),
         "http_client": by_http_client,
         "requests": by_requests,
     }
@@ -84,12 +85,12 @@ def measure(port: int, rounds: int, calls: int) -> dict[str, float]:
 
 def open_breaker(port: int) -> float:
     """Median µs of a refusal by the open breaker; nobody listens on `port`."""
-    his = RestHis(RestOptions.model_validate({"base_url": f"http://127.0.0.1:{port}", "token": "bench"}))
+    his = Gateway(RestAdapter(RestOptions.model_validate({"base_url": f"http://127.0.0.1:{port}", "token": "bench"})))
     took = []
     for _ in range(300):
         started = time.perf_counter()
         try:
-            his.query_patient(PatientQuery(card_no=CARD), Ctx())
+            his.ask(PatientQuery(card_no=CARD), Ctx())
         except Unavailable as refusal:
             if refusal.reason == "breaker_open":
                 took.append((time.perf_counter() - started) * 1e6)

@@ -65,14 +65,39 @@ class Database(Section):
     )
 
 
+class HisGuard(Section):
+    """What protects the house from a HIS that is slow, broken or gone; the same for every adapter."""
+
+    health_ms: int = Field(2000, ge=100, le=10_000, description="Total time of a health check.")
+    read_ms: int = Field(5000, ge=100, le=60_000, description="Total time of a read, repeats included.")
+    report_ms: int = Field(10_000, ge=100, le=60_000, description="Total time of reading documents and statements.")
+    write_ms: int = Field(15_000, ge=100, le=120_000, description="Total time of a write; then its outcome is unknown.")
+    read_attempts: int = Field(
+        3, ge=1, le=5, description="Tries of a read that met a passing fault; writes: always one."
+    )
+    scan_calls: int = Field(8, ge=1, le=64, description="Scans that may ask the HIS at once.")
+    page_calls: int = Field(
+        8, ge=1, le=64,
+        description="Pages that may wait for the HIS at once; in a portal of its own at most half of its threads.",
+    )  # fmt: skip
+    job_calls: int = Field(2, ge=1, le=16, description="Background jobs that may ask the HIS at once.")
+    breaker_failures: int = Field(5, ge=1, le=100, description="Failures in a row that open the breaker.")
+    breaker_probe_ms: int = Field(10_000, ge=100, le=60_000, description="How often a HIS that is gone is tried again.")
+    longest_processing_s: int = Field(
+        180, ge=1, le=86_400,
+        description="Longest the HIS may take to book a write it was sent; before that 'not found' settles nothing.",
+    )  # fmt: skip
+
+
 class His(Section):
     """The hospital information system."""
 
-    adapter: Literal["rest"] = Field("rest", description="Protocol of the HIS; more adapters come with the bridge.")
+    adapter: str = Field("rest", description="Protocol of the HIS; `hospital his adapters` lists them.")
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of the adapter; `hospital check-config` names unknown ones.",
     )
+    guard: HisGuard = Field(HisGuard(), description="Deadlines, lanes and the breaker.")
     scan_deadline_ms: int = Field(
         2000,
         ge=100,

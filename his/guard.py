@@ -1,83 +1,48 @@
-"""Between the house and a HIS adapter: deadline, error classes, a breaker, and one log line a call (DEBUG when all went well: a line costs a scan 0.2 ms).
+"""Between the house and a HIS adapter: deadlines, lanes, repeats of reads, a breaker, error classes.
 
 Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open;
 sent (a read): timeout, reset, truncated, too_large, bad_reply (not what the protocol says), http_NNN, unauthorized,
-unmapped_code, wrong_record (an answer about somebody else), his_exception (the HIS says it failed).
+unmapped_code, wrong_record (an answer about somebody else), wrong_sums, his_exception (the HIS says it failed).
 """
 
 import logging
+import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from his.port import Ctx, HisError, Op, Unavailable, UnknownOutcome
-from his.wire import Broken, NotSent
+from his.adapter import Call
+from his.breaker import Breaker
+from his.faults import Broken, NotSent
+from his.port import Ctx, HisError, Lane, Op, OpClass, Unavailable, UnknownOutcome
 
 T = TypeVar("T")
 log = logging.getLogger("his.call")
 
-ANSWERED = frozenset({"his_exception", "unmapped_code", "wrong_record"})
+ANSWERED = frozenset({"his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
 """Reasons given by a HIS that is alive: one poisoned record must not cut everybody off."""
-OURS = frozenset({"busy", "closed"})
+OURS = frozenset({"busy", "closed", "unsupported_text"})
 """Reasons that say nothing about the HIS."""
-
-
-class Breaker:
-    """Opens after `fail_max` failures in a row, then lets one call through every `probe_s` seconds until one succeeds."""
-
-    def __init__(self, fail_max: int, probe_s: float) -> None:
-        self._fail_max = fail_max
-        self._probe_s = probe_s
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._next_probe = 0.0
-        self.open = False
-
-    def admit(self) -> bool:
-        """Whether this call may go; while open, one caller per `probe_s` is the probe."""
-        if not self.open:
-            return True
-        now = time.monotonic()
-        with self._lock:
-            if not self.open:
-                return True
-            if now < self._next_probe:
-                return False
-            self._next_probe = now + self._probe_s
-            return True
-
-    def succeeded(self) -> None:
-        """The HIS answered."""
-        if not self._failures:
-            return
-        with self._lock:
-            was_open = self.open
-            self._failures, self.open = 0, False
-        if was_open:
-            log.warning("his breaker closed")
-
-    def failed(self) -> None:
-        """The HIS did not answer, or not usably."""
-        with self._lock:
-            self._failures += 1
-            opens = not self.open and self._failures >= self._fail_max
-            if opens:
-                self.open = True
-            if self.open:
-                self._next_probe = time.monotonic() + self._probe_s
-        if opens:
-            log.warning("his breaker open failures=%d", self._failures)
+PASSING = frozenset({"reset", "refused", "truncated", "http_502", "http_503", "http_504"})
+"""Faults that another try a moment later may not meet; a time-out has used the time up already."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardOptions:
-    """`deadline_s` caps what callers ask for; `fail_max` failures in a row open the breaker, `probe_s` apart it is tried."""
+    """Seconds and counts; the defaults are `his.guard`'s in config.yaml."""
 
-    deadline_s: float = 5.0
+    deadlines: Mapping[OpClass, float] = field(
+        default_factory=lambda: {OpClass.HEALTH: 2.0, OpClass.READ: 5.0, OpClass.REPORT: 10.0, OpClass.WRITE: 15.0}
+    )
+    lanes: Mapping[Lane, int] = field(default_factory=lambda: {Lane.SCAN: 8, Lane.PAGE: 8, Lane.JOB: 2})
+    wait_s: float = 0.25
+    """How long a page or a job waits for its lane before it is told `busy`; a scan waits until its deadline."""
     fail_max: int = 5
-    probe_s: float = 2.0
+    probe_s: float = 10.0
+    attempts: int = 3
+    pause_s: float = 0.05
 
 
 class Guard:
@@ -85,30 +50,49 @@ class Guard:
 
     def __init__(self, options: GuardOptions) -> None:
         self._options = options
-        self.reads = Breaker(options.fail_max, options.probe_s)
-        self.writes = Breaker(options.fail_max, options.probe_s)
+        self.reads = Breaker("reads", options.fail_max, options.probe_s)
+        self.writes = Breaker("writes", options.fail_max, options.probe_s)
+        self._lanes = {lane: threading.BoundedSemaphore(count) for lane, count in options.lanes.items()}
 
-    def read(self, op: Op, ctx: Ctx, run: Callable[[float], T]) -> T:
-        """`run(deadline)` (monotonic) under the guard; raises HisErrors, never UnknownOutcome."""
-        return self._run(op, ctx, run, None)
-
-    def write(self, op: Op, ctx: Ctx, run: Callable[[float], T], op_key: str) -> T:
-        """Like `read`, but whatever fails after sending is `UnknownOutcome(op_key)`."""
-        return self._run(op, ctx, run, op_key)
-
-    def _run(self, op: Op, ctx: Ctx, run: Callable[[float], T], op_key: str | None) -> T:
+    def read(self, op: Op, op_class: OpClass, ctx: Ctx, run: Callable[[Call], T]) -> T:
+        """`run` under the guard, again after a passing fault while time is left; raises HisErrors, never UnknownOutcome."""
         started = time.monotonic()
-        breaker = self.reads if op_key is None else self.writes
+        deadline = started + min(ctx.deadline_s, self._options.deadlines[op_class])
+        call = Call(deadline, _once(ctx.meanwhile))
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._run(op, ctx, call, run, self.reads, None)
+            except Unavailable as failure:
+                pause = self._options.pause_s * 2**tries * random.uniform(0.5, 1.5)
+                last = tries >= self._options.attempts or time.monotonic() + pause >= deadline
+                if last or failure.reason not in PASSING or self.reads.open:
+                    raise
+            time.sleep(pause)
+
+    def write(self, op: Op, ctx: Ctx, run: Callable[[Call], T], op_key: str) -> T:
+        """Once, and whatever fails after sending is `UnknownOutcome(op_key)`."""
+        deadline = time.monotonic() + min(ctx.deadline_s, self._options.deadlines[OpClass.WRITE])
+        return self._run(op, ctx, Call(deadline), run, self.writes, op_key)
+
+    def _run(self, op: Op, ctx: Ctx, call: Call, run: Callable[[Call], T], breaker: Breaker, op_key: str | None) -> T:
+        started = time.monotonic()
         outcome = "breaker_open"
+        lane = self._lanes[ctx.lane]
         try:
             if not breaker.admit():
                 raise Unavailable(outcome)
+            patience = call.deadline - started if ctx.lane is Lane.SCAN else self._options.wait_s
+            if not lane.acquire(blocking=False) and not lane.acquire(timeout=max(0.0, patience)):
+                outcome = "busy"
+                breaker.declined()
+                raise Unavailable(outcome)
             try:
-                value = run(started + min(ctx.deadline_s, self._options.deadline_s))
+                value = run(call)
             except NotSent as failure:
                 outcome = failure.reason
-                if outcome not in OURS:
-                    breaker.failed()
+                breaker.declined() if outcome in OURS else breaker.failed()
                 raise Unavailable(outcome) from None
             except Broken as failure:
                 outcome = failure.reason
@@ -120,12 +104,28 @@ class Guard:
                 outcome = type(answer).__name__
                 breaker.succeeded()
                 raise
+            finally:
+                lane.release()
             breaker.succeeded()
             outcome = "ok"
             return value
         finally:
+            # DEBUG when all went well: a line costs a scan 0.2 ms
             log.log(
                 logging.DEBUG if outcome == "ok" else logging.INFO,
                 "his op=%s ms=%.1f outcome=%s trace=%s",
                 op.value, (time.monotonic() - started) * 1000, outcome, ctx.trace,
             )  # fmt: skip
+
+
+def _once(work: Callable[[], None] | None) -> Callable[[], None] | None:
+    """`work`, done at the first call only: a repeated read must not repeat it."""
+    if work is None:
+        return None
+    todo = [work]
+
+    def run() -> None:
+        if todo:
+            todo.pop()()
+
+    return run

@@ -15,7 +15,8 @@ from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from his.wire import Broken, Connection, NotSent, Response
+from his.faults import Broken, NotSent
+from his.wire import Connection, Response
 
 NAME_KEPT_S = 60.0  # how long a resolved name is trusted; a HIS that moves is followed within a minute
 

@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from core.clock import SHANGHAI
-from his.guard import Guard, GuardOptions
+from his.adapter import Call
+from his.faults import Broken, NotSent
 from his.http import HttpEndpoint, HttpOptions
 from his.port import (
     Admission,
@@ -20,19 +21,19 @@ from his.port import (
     AdmissionStatus,
     CardKind,
     CardStatus,
-    Ctx,
-    Fetched,
+    Command,
+    Health,
     NotFound,
     Op,
     Patient,
     PatientCard,
     PatientQuery,
+    Query,
     Rejected,
+    Resolution,
     Sex,
 )
-from his.wire import Broken, Response
-
-T = TypeVar("T")
+from his.wire import Response
 
 SEXES = {"1": Sex.MALE, "2": Sex.FEMALE}
 CARD_KINDS = {"01": CardKind.CLINIC, "02": CardKind.INSURANCE}
@@ -54,27 +55,23 @@ class RestOptions(BaseModel):
         description="Address of the HIS interface, such as http://10.1.2.3:8080"
     )
     token: SecretStr = Field(description="Sent as X-Token; write env:NAME or file:PATH")
-    deadline_ms: int = Field(5000, ge=100, le=60_000, description="Longest a call may take, all in all")
     connect_ms: int = Field(1000, ge=50, le=10_000, description="Longest to wait for a connection")
     charset: Literal["utf-8", "gb18030"] = Field("utf-8", description="Character set of the replies")
     pool_size: int = Field(8, ge=1, le=64, description="Connections at most; further calls wait their turn")
     idle_s: int = Field(20, ge=1, le=600, description="Unused connections are closed after so many seconds")
     body_cap_kib: int = Field(4096, ge=16, le=65_536, description="Largest reply accepted, in KiB")
-    breaker_failures: int = Field(5, ge=1, le=100, description="Failures in a row that open the breaker")
-    breaker_probe_ms: int = Field(2000, ge=100, le=60_000, description="How often a broken HIS is tried again")
     ca_file: str | None = Field(None, description="PEM of the authority that signed the HIS's certificate")
 
 
-class RestHis:
-    """`HisPort` over JSON; thread-safe, connects at the first call."""
+class RestAdapter:
+    """See `his.adapter.Adapter`."""
 
     capabilities: frozenset[Op] = frozenset({Op.HEALTH, Op.QUERY_PATIENT, Op.QUERY_ADMISSION})
+    resolvable: frozenset[Op] = frozenset()
+    dedups: frozenset[Op] = frozenset()
 
     def __init__(self, options: RestOptions) -> None:
         self._charset = options.charset
-        self._guard = Guard(
-            GuardOptions(options.deadline_ms / 1000, options.breaker_failures, options.breaker_probe_ms / 1000)
-        )
         self._endpoint = HttpEndpoint(
             options.base_url,
             {"X-Token": options.token.get_secret_value(), "Content-Type": "application/json"},
@@ -87,37 +84,25 @@ class RestHis:
             ),
         )
 
-    def health(self, ctx: Ctx) -> None:
-        """See `HisPort`."""
-        self._guard.read(Op.HEALTH, ctx, lambda deadline: self._ask(Op.HEALTH, {}, deadline))
+    def ask(self, query: Query[Any], call: Call) -> Any:
+        """See `Adapter`."""
+        asked = {
+            key: value
+            for key in ("card_no", "patient_id", "wristband_no", "admission_no")
+            if (value := getattr(query, key, None)) is not None
+        }
+        data = self._ask(query.op, asked, call.deadline)
+        if isinstance(query, PatientQuery):
+            return read_patient(data)
+        return read_admission(data) if isinstance(query, AdmissionQuery) else Health()
 
-    def query_patient(self, q: PatientQuery, ctx: Ctx) -> Fetched[Patient]:
-        """See `HisPort`."""
-        key, asked = ("card_no", q.card_no) if q.card_no is not None else ("patient_id", q.patient_id)
+    def do(self, _command: Command[Any], _call: Call) -> Any:
+        """See `Adapter`."""
+        raise NotSent("unsupported")
 
-        def run(deadline: float) -> Patient:
-            patient = read_patient(self._ask(Op.QUERY_PATIENT, {key: asked}, deadline))
-            held = {card.card_no for card in patient.cards} if key == "card_no" else {patient.patient_id}
-            if asked not in held:
-                raise Broken("wrong_record")
-            return patient
-
-        return fetched(self._guard.read(Op.QUERY_PATIENT, ctx, run))
-
-    def query_admission(self, q: AdmissionQuery, ctx: Ctx) -> Fetched[Admission]:
-        """See `HisPort`."""
-        keys = (("wristband_no", q.wristband_no), ("admission_no", q.admission_no), ("patient_id", q.patient_id))
-        key, asked = next(pair for pair in keys if pair[1] is not None)
-
-        def run(deadline: float) -> Admission:
-            data = self._ask(Op.QUERY_ADMISSION, {key: asked}, deadline)
-            admission = read_admission(data)
-            held = admission.patient.patient_id if key == "patient_id" else data.get(key)
-            if asked != held:
-                raise Broken("wrong_record")
-            return admission
-
-        return fetched(self._guard.read(Op.QUERY_ADMISSION, ctx, run))
+    def resolve(self, _command: Command[Any], _call: Call) -> Resolution[Any]:
+        """See `Adapter`."""
+        raise NotSent("unsupported")
 
     def close(self) -> None:
         """See `HisPort`."""
@@ -149,9 +134,8 @@ class RestHis:
         raise Broken("his_exception" if code == "-1" else "unmapped_code" if isinstance(code, str) else "bad_reply")
 
 
-def fetched(value: T) -> Fetched[T]:
-    """`value` as of now."""
-    return Fetched(value, datetime.now(SHANGHAI))
+OPTIONS = RestOptions
+make = RestAdapter
 
 
 def read_patient(data: Mapping[str, Any]) -> Patient:

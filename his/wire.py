@@ -11,28 +11,10 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from his.faults import Broken
+
 HEAD_CAP = 16 * 1024  # bytes of status line and headers; a HIS that sends more is not talking HTTP to us
 CHUNK = 64 * 1024
-
-
-class NotSent(Exception):
-    """Not one byte of the request left this machine."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Broken(Exception):
-    """The request left, wholly or in part, and no usable response came.
-
-    `silent`: not one byte of the response was seen, which is how a kept-alive connection closed by the peer looks.
-    """
-
-    def __init__(self, reason: str, *, silent: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.silent = silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ from core.privacy import Vault, decode_key
 from devices.camera.driver import CameraDriver
 from devices.replay import ReplayDriver
 from devices.serial.driver import SerialDriver
-from his.port import HisPort
-from his.rest import RestHis, RestOptions
+from his.adapter import Adapter
+from his.gateway import Gateway
+from his.guard import GuardOptions
+from his.port import HisPort, Lane, OpClass
 from services.cards import CardService
 from services.login import LoginService
 from services.phone_codes import PhoneCodes
@@ -54,11 +57,11 @@ class Parts:
         self.store.close()
 
 
-def build(config: Config, clock: Clock | None = None) -> Parts:
-    """Build the parts. Raises ConfigError."""
+def build(config: Config, clock: Clock | None = None, *, page_threads: int | None = None) -> Parts:
+    """Build the parts; `page_threads`: see `build_his`. Raises ConfigError."""
     clock = clock or SystemClock()
     vault = Vault(decode_key(config.secrets.data_key.get_secret_value()))
-    his = build_his(config)
+    his = build_his(config, page_threads)
     store = Store(config.database.url, vault)
     bus = Bus()
     wechat = WechatOAuthClient(config.wechat)
@@ -79,15 +82,47 @@ def build(config: Config, clock: Clock | None = None) -> Parts:
     )  # fmt: skip
 
 
-_ADAPTERS: Mapping[str, tuple[type[Any], Callable[[Any], HisPort]]] = {"rest": (RestOptions, RestHis)}
+HIS_ADAPTERS: Mapping[str, str] = {
+    "rest": "his.rest", "soap": "his.soap", "views": "his.views", "fhir": "his.fhir", "hl7v2": "his.hl7v2",
+    "gnuhealth": "his.gnuhealth",
+}  # fmt: skip
+"""Modules, each with `OPTIONS` (a pydantic model) and `make(options)`; only the one in use is imported."""
 
 
-def build_his(config: Config) -> HisPort:
-    """The configured HIS adapter. Raises ConfigError naming the option."""
-    schema, adapter = _ADAPTERS[config.his.adapter]
+def build_his(config: Config, page_threads: int | None = None) -> HisPort:
+    """The configured HIS behind its guard. `page_threads`: threads that serve pages, at most half may wait for the HIS.
+
+    Raises ConfigError naming the option.
+    """
+    return Gateway(his_adapter(config), guard_options(config, page_threads))
+
+
+def his_adapter(config: Config) -> Adapter:
+    """The configured adapter without its guard. Raises ConfigError naming the option."""
+    name = config.his.adapter
+    if name not in HIS_ADAPTERS:
+        raise ConfigError(f"{name!r} is no adapter; there are {', '.join(HIS_ADAPTERS)}", key="his.adapter")
+    module = importlib.import_module(HIS_ADAPTERS[name])
     try:
-        return adapter(schema.model_validate(config.his.options))
+        adapter: Adapter = module.make(module.OPTIONS.model_validate(config.his.options))
     except ValidationError as exc:
         fault = exc.errors()[0]
         key = ".".join(["his", "options", *map(str, fault["loc"])])
         raise ConfigError(str(fault["msg"]).replace("Input should", "should"), key=key) from exc
+    return adapter
+
+
+def guard_options(config: Config, page_threads: int | None = None) -> GuardOptions:
+    """`his.guard` of the configuration as the guard takes it."""
+    guard = config.his.guard
+    pages = guard.page_calls if page_threads is None else min(guard.page_calls, max(1, page_threads // 2))
+    return GuardOptions(
+        deadlines={
+            OpClass.HEALTH: guard.health_ms / 1000, OpClass.READ: guard.read_ms / 1000,
+            OpClass.REPORT: guard.report_ms / 1000, OpClass.WRITE: guard.write_ms / 1000,
+        },
+        lanes={Lane.SCAN: guard.scan_calls, Lane.PAGE: pages, Lane.JOB: guard.job_calls},
+        fail_max=guard.breaker_failures,
+        probe_s=guard.breaker_probe_ms / 1000,
+        attempts=guard.read_attempts,
+    )  # fmt: skip

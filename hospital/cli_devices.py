@@ -151,13 +151,13 @@ def his_group() -> None:
 @plainly
 def his_check(config_path: Path) -> None:
     """Ask the HIS whether it answers; exit 1 when it does not."""
-    from his.port import Ctx, HisError
+    from his.port import Ctx, HealthQuery, HisError
     from hospital.bootstrap import build_his
 
     his = build_his(load(config_path))
     try:
         started = time.monotonic()
-        his.health(Ctx(deadline_s=5.0, actor="check"))
+        his.ask(HealthQuery(), Ctx(deadline_s=5.0, actor="check"))
         click.echo(f"the HIS answers ({(time.monotonic() - started) * 1000:.1f} ms)")
         click.echo("operations: " + ", ".join(sorted(op.value for op in his.capabilities)))
     except HisError as exc:

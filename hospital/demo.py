@@ -103,9 +103,9 @@ def _bind(parts: Parts, follower_id: str, kind: BindingKind) -> str:
     """Bind through the front door, with the four fields the HIS holds."""
     ctx = Ctx(deadline_s=5, actor="demo")
     if kind is BindingKind.CARD:
-        number, patient = CARD, parts.his.query_patient(PatientQuery(card_no=CARD), ctx).value
+        number, patient = CARD, parts.his.ask(PatientQuery(card_no=CARD), ctx).value
     else:
-        number, patient = STAY, parts.his.query_admission(AdmissionQuery(admission_no=STAY), ctx).value.patient
+        number, patient = STAY, parts.his.ask(AdmissionQuery(admission_no=STAY), ctx).value.patient
     claim = Claim(kind, number, patient.name, patient.id_no, patient.phone)
     return parts.cards.bind(follower_id, claim, "127.0.0.1").id
 

@@ -80,7 +80,7 @@ def _deployment(config: Config) -> Iterator[Finding]:
 
 
 def _his(build_his: object, config: Config) -> Iterator[Finding]:
-    from his.port import Ctx, HisError
+    from his.port import Ctx, HealthQuery, HisError
 
     try:
         his = build_his(config)  # type: ignore[operator]
@@ -88,7 +88,7 @@ def _his(build_his: object, config: Config) -> Iterator[Finding]:
         yield Finding("bad", "HIS options", str(exc))
         return
     try:
-        his.health(Ctx(deadline_s=3.0, actor="doctor"))
+        his.ask(HealthQuery(), Ctx(deadline_s=3.0, actor="doctor"))
         yield Finding("ok", "the HIS answers")
     except HisError as exc:
         yield Finding("bad", "the HIS does not answer", str(exc))

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 
 from devices.port import TROUBLE_STATES
-from his.port import Ctx, HisError
+from his.port import Ctx, HealthQuery, HisError, Lane
 from hospital.bootstrap import Parts
 from hospital.wiring import HubParts
 from services.scan import ScanDone
@@ -44,7 +44,7 @@ def _reasons(parts: Parts, hub: HubParts | None) -> list[dict[str, Any]]:
     except peewee.PeeweeException as exc:
         reasons.append({"part": "database", "reason": type(exc).__name__})
     try:
-        parts.his.health(Ctx(deadline_s=2.0, actor="readyz"))
+        parts.his.ask(HealthQuery(), Ctx(deadline_s=2.0, actor="readyz", lane=Lane.JOB))
     except HisError as exc:
         reasons.append({"part": "his", "reason": str(exc)})
     for code, change in (hub.devices.states() if hub else {}).items():

@@ -39,7 +39,8 @@ class Worker:
             lower_priority(5)
         else:
             ask_for_short_slices()
-        self._parts = build(self._config)
+        alone = self._role == "portal"
+        self._parts = build(self._config, page_threads=self._config.server.portal_threads if alone else None)
         if self._role != "portal":
             self._hub = HubParts(self._parts)
         app = create_app(self._parts, self._role, self._hub)

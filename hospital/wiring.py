@@ -10,7 +10,7 @@ from typing import Any
 from core.outcomes import ACCEPTED, Outcome, say
 from devices.port import DeviceConfig, Feedback, Reading, Refused, StateChange
 from devices.supervisor import Supervisor
-from his.port import Ctx, HisError
+from his.port import Ctx, HealthQuery, HisError, Lane
 from hospital.bootstrap import DRIVERS, Parts
 from hospital.jobs import Every, sweep
 from services.scan import ScanDone, Scanned, StationTold
@@ -75,7 +75,7 @@ class HubParts:
 
     def _watch_his(self) -> None:
         try:
-            self._parts.his.health(Ctx(deadline_s=2.0, actor="watch"))
+            self._parts.his.ask(HealthQuery(), Ctx(deadline_s=2.0, actor="watch", lane=Lane.JOB))
             online = True
         except HisError:
             online = False

@@ -140,7 +140,7 @@ class CardService:
             AdmissionQuery(wristband_no=binding.scan_number) if band else AdmissionQuery(admission_no=binding.number)
         )
         try:
-            return self._his.query_admission(query, ctx).value
+            return self._his.ask(query, ctx).value
         except HisError:
             return None
 
@@ -193,13 +193,13 @@ class CardService:
 
     def _card(self, number: str) -> tuple[Patient, str, bool]:
         """(holder, what a scanner reads, whether the card is in use)."""
-        patient = _fresh(self._his.query_patient(PatientQuery(card_no=number), self._ctx()))
+        patient = _fresh(self._his.ask(PatientQuery(card_no=number), self._ctx()))
         live = any(card.card_no == number and card.status is CardStatus.ACTIVE for card in patient.cards)
         return patient, number, live
 
     def _stay(self, number: str) -> tuple[Patient, str, bool]:
         """The same for a stay; a discharged one may be bound, for its papers: its wristband is void anyway."""
-        stay = _fresh(self._his.query_admission(AdmissionQuery(admission_no=number), self._ctx()))
+        stay = _fresh(self._his.ask(AdmissionQuery(admission_no=number), self._ctx()))
         live = stay.admission_no == number and stay.status in _BINDABLE
         return stay.patient, stay.wristband_no or number, live
 

@@ -26,10 +26,12 @@ from his.port import (
     Ctx,
     HisError,
     HisPort,
+    Lane,
     NotFound,
     Patient,
     PatientQuery,
     Rejected,
+    RejectReason,
 )
 from store.port import Accepts, NewScan, PassRow, PassUse, Scans, Station, StationKind
 
@@ -174,16 +176,16 @@ class ScanService:
         return Answer(Outcome.ALREADY_DONE, WORDS[Outcome.ALREADY_DONE], first=use, shown=use.body)
 
     def _lookup(self, station: Station, number: str, *, wristband: bool) -> Answer:
-        ctx = Ctx(deadline_s=self._deadline_s, actor=f"station:{station.code}")
+        ctx = Ctx(deadline_s=self._deadline_s, actor=f"station:{station.code}", lane=Lane.SCAN)
         try:
             if wristband:
-                stay = self._his.query_admission(AdmissionQuery(wristband_no=number), ctx).value
+                stay = self._his.ask(AdmissionQuery(wristband_no=number), ctx).value
                 return _stay_answer(station, stay)
-            patient = self._his.query_patient(PatientQuery(card_no=number), ctx).value
+            patient = self._his.ask(PatientQuery(card_no=number), ctx).value
         except NotFound:
             return _plain(Outcome.UNKNOWN_CODE)
         except Rejected as exc:
-            return _plain(Outcome.AMBIGUOUS if exc.code.lower() == "ambiguous" else Outcome.HIS_UNKNOWN)
+            return _plain(Outcome.AMBIGUOUS if exc.reason is RejectReason.AMBIGUOUS else Outcome.HIS_UNKNOWN)
         except HisError:
             return _plain(Outcome.HIS_UNAVAILABLE)
         if patient.deceased or not _in_use(patient, number):

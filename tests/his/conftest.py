@@ -7,7 +7,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from his.rest import RestHis, RestOptions
+from his.gateway import Gateway
+from his.guard import GuardOptions
+from his.rest import RestAdapter, RestOptions
 from tests.support.sims import HisSim, start_his
 
 
@@ -26,12 +28,13 @@ def sim(_his_process: HisSim) -> Iterator[HisSim]:
 
 
 @pytest.fixture
-def make_his(sim: HisSim) -> Iterator[Callable[..., RestHis]]:
+def make_his(sim: HisSim) -> Iterator[Callable[..., Gateway]]:
     """Adapters on the simulator (or another base_url), closed afterwards."""
-    made: list[RestHis] = []
+    made: list[Gateway] = []
 
-    def make(**options: object) -> RestHis:
-        made.append(RestHis(RestOptions.model_validate({"base_url": sim.url, "token": sim.token, **options})))
+    def make(guard: GuardOptions | None = None, **options: object) -> Gateway:
+        adapter = RestAdapter(RestOptions.model_validate({"base_url": sim.url, "token": sim.token, **options}))
+        made.append(Gateway(adapter, guard))
         return made[-1]
 
     yield make

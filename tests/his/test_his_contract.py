@@ -8,12 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from core.clock import SHANGHAI
+from his.faults import Broken
+from his.gateway import Gateway
 from his.port import (
     AdmissionQuery,
     AdmissionStatus,
     CardKind,
     CardStatus,
     Ctx,
+    HealthQuery,
     HisPort,
     NotFound,
     Op,
@@ -21,23 +24,22 @@ from his.port import (
     Sex,
     Unavailable,
 )
-from his.rest import RestHis, RestOptions, read_admission, read_patient
-from his.wire import Broken
+from his.rest import RestOptions, read_admission, read_patient
 from tests.support.sims import HisSim
 
-Make = Callable[..., RestHis]
+Make = Callable[..., Gateway]
 CTX = Ctx(deadline_s=5)
 
 
 def test_the_adapter_is_a_his_port_and_says_what_it_can(make_his: Make) -> None:
     his: HisPort = make_his()
-    assert his.capabilities == set(Op)
-    his.health(CTX)
+    assert his.capabilities == {Op.HEALTH, Op.QUERY_PATIENT, Op.QUERY_ADMISSION}
+    his.ask(HealthQuery(), CTX)
 
 
 def test_a_patient_is_found_by_card_and_by_id(make_his: Make) -> None:
     his = make_his()
-    fetched = his.query_patient(PatientQuery(card_no="600000000017"), CTX)
+    fetched = his.ask(PatientQuery(card_no="600000000017"), CTX)
     patient = fetched.value
     assert (patient.patient_id, patient.name, patient.sex) == ("P0000001", "王小明", Sex.MALE)
     assert patient.birth_date == date(1985, 3, 12)
@@ -47,15 +49,15 @@ def test_a_patient_is_found_by_card_and_by_id(make_his: Make) -> None:
     ]
     assert not fetched.stale
     assert abs(datetime.now(SHANGHAI) - fetched.fetched_at) < timedelta(seconds=30)
-    assert his.query_patient(PatientQuery(patient_id="P0000001"), CTX).value == patient
+    assert his.ask(PatientQuery(patient_id="P0000001"), CTX).value == patient
 
 
 def test_rare_characters_of_three_and_four_bytes_come_through(make_his: Make) -> None:
-    assert make_his().query_patient(PatientQuery(card_no="600000000051"), CTX).value.name == "\U00020bb7田\u4dae"
+    assert make_his().ask(PatientQuery(card_no="600000000051"), CTX).value.name == "\U00020bb7田\u4dae"
 
 
 def test_a_lost_card_answers_with_its_status_and_the_new_card(make_his: Make) -> None:
-    cards = make_his().query_patient(PatientQuery(card_no="600000000187"), CTX).value.cards
+    cards = make_his().ask(PatientQuery(card_no="600000000187"), CTX).value.cards
     assert [(card.card_no, card.status) for card in cards] == [
         ("600000000187", CardStatus.LOST),
         ("600000006834", CardStatus.ACTIVE),
@@ -64,40 +66,40 @@ def test_a_lost_card_answers_with_its_status_and_the_new_card(make_his: Make) ->
 
 def test_a_deceased_patient_says_so_and_a_child_has_a_birth_date(make_his: Make) -> None:
     his = make_his()
-    assert his.query_patient(PatientQuery(card_no="600000000102"), CTX).value.deceased
-    assert his.query_patient(PatientQuery(card_no="600000000085"), CTX).value.birth_date == date(2019, 6, 1)
+    assert his.ask(PatientQuery(card_no="600000000102"), CTX).value.deceased
+    assert his.ask(PatientQuery(card_no="600000000085"), CTX).value.birth_date == date(2019, 6, 1)
 
 
 @pytest.mark.parametrize("card_no", ["600000000018", "", "600000000017 ", "'; DROP TABLE cards--", "9" * 4000, "王"])
 def test_an_unknown_card_is_not_found(make_his: Make, card_no: str) -> None:
     with pytest.raises(NotFound):
-        make_his().query_patient(PatientQuery(card_no=card_no), CTX)
+        make_his().ask(PatientQuery(card_no=card_no), CTX)
 
 
 def test_a_stay_is_found_by_wristband_by_number_and_by_patient(make_his: Make) -> None:
     his = make_his()
-    stay = his.query_admission(AdmissionQuery(wristband_no="W202600010101"), CTX).value
+    stay = his.ask(AdmissionQuery(wristband_no="W202600010101"), CTX).value
     assert (stay.admission_no, stay.admission_seq, stay.status) == ("2026000101", 1, AdmissionStatus.ADMITTED)
     assert (stay.ward_code, stay.ward_name, stay.bed_no) == ("W01", "心血管内科病区", "03")
     assert stay.patient.name == "李秀英"
     assert stay.admitted_at.tzinfo is SHANGHAI
     assert stay.discharged_at is None
-    assert his.query_admission(AdmissionQuery(admission_no="2026000101"), CTX).value == stay
-    assert his.query_admission(AdmissionQuery(patient_id="P0000002"), CTX).value == stay
+    assert his.ask(AdmissionQuery(admission_no="2026000101"), CTX).value == stay
+    assert his.ask(AdmissionQuery(patient_id="P0000002"), CTX).value == stay
 
 
 def test_a_wristband_of_a_former_stay_stays_discharged_while_the_number_means_the_current_one(make_his: Make) -> None:
     his = make_his()
-    former = his.query_admission(AdmissionQuery(wristband_no="W202600010601"), CTX).value
+    former = his.ask(AdmissionQuery(wristband_no="W202600010601"), CTX).value
     assert former.status is AdmissionStatus.DISCHARGED
     assert former.discharged_at is not None
     assert former.discharged_at > former.admitted_at
-    assert his.query_admission(AdmissionQuery(admission_no="2026000106"), CTX).value.admission_seq == 2
+    assert his.ask(AdmissionQuery(admission_no="2026000106"), CTX).value.admission_seq == 2
 
 
 def test_a_patient_who_was_never_admitted_is_not_found(make_his: Make) -> None:
     with pytest.raises(NotFound):
-        make_his().query_admission(AdmissionQuery(patient_id="P0000001"), CTX)
+        make_his().ask(AdmissionQuery(patient_id="P0000001"), CTX)
 
 
 def test_a_query_needs_exactly_one_key() -> None:
@@ -135,7 +137,7 @@ def test_many_threads_through_few_connections_each_get_their_own_patient(make_hi
     def ask(number: int) -> None:
         for _ in range(15):
             card_no = str(600_000_000_000 + 17 * number)
-            got = his.query_patient(PatientQuery(card_no=card_no), Ctx(deadline_s=20)).value.patient_id
+            got = his.ask(PatientQuery(card_no=card_no), Ctx(deadline_s=20)).value.patient_id
             if got != f"P{number:07d}":
                 wrong.append((number, got))
 
@@ -149,17 +151,17 @@ def test_many_threads_through_few_connections_each_get_their_own_patient(make_hi
 
 def test_a_wrong_token_is_unavailable_and_says_why(make_his: Make) -> None:
     with pytest.raises(Unavailable) as caught:
-        make_his(token="another").health(CTX)
+        make_his(token="another").ask(HealthQuery(), CTX)
     assert caught.value.reason == "unauthorized"
 
 
 def test_after_close_nothing_is_sent(make_his: Make, sim: HisSim) -> None:
     his = make_his()
-    his.health(CTX)
+    his.ask(HealthQuery(), CTX)
     his.close()
     before = sim.calls("health")
     with pytest.raises(Unavailable, match="closed"):
-        his.health(CTX)
+        his.ask(HealthQuery(), CTX)
     assert sim.calls("health") == before
 
 

@@ -10,30 +10,35 @@ from collections.abc import Callable
 
 import pytest
 
+from his.gateway import Gateway
 from his.guard import Guard, GuardOptions
 from his.http import HttpEndpoint
-from his.port import Ctx, NotFound, Op, PatientQuery, Unavailable, UnknownOutcome
-from his.rest import RestHis
+from his.port import Ctx, NotFound, Op, OpClass, PatientQuery, Unavailable, UnknownOutcome
 from tests.support.sims import HisSim, start_his
 
-Make = Callable[..., RestHis]
+Make = Callable[..., Gateway]
 CARD = PatientQuery(card_no="600000000017")
 DEADLINE = 0.4
 GRACE = 0.2
 
 
-def failing(his: RestHis, deadline_s: float = DEADLINE) -> tuple[str, float]:
+def failing(his: Gateway, deadline_s: float = DEADLINE) -> tuple[str, float]:
     """Why a lookup failed, and after how many seconds."""
     started = time.monotonic()
     with pytest.raises(Unavailable) as caught:
-        his.query_patient(CARD, Ctx(deadline_s=deadline_s))
+        his.ask(CARD, Ctx(deadline_s=deadline_s))
     return caught.value.reason, time.monotonic() - started
 
 
-def lookup(his: RestHis) -> str:
+def reads_within(seconds: float) -> GuardOptions:
+    """The usual options with another deadline for reads."""
+    return GuardOptions(deadlines={**GuardOptions().deadlines, OpClass.READ: seconds})
+
+
+def lookup(his: Gateway) -> str:
     """ "ok" or the reason why not."""
     try:
-        his.query_patient(CARD, Ctx())
+        his.ask(CARD, Ctx())
     except Unavailable as failure:
         return failure.reason
     return "ok"
@@ -50,13 +55,13 @@ def test_each_fault_is_its_own_reason_within_the_deadline_and_passes_with_the_fa
 ) -> None:
     his = make_his()
     if warm:
-        his.query_patient(CARD, Ctx())
+        his.ask(CARD, Ctx())
     sim.fault(mode, ms=20 if mode == "drip" else 5000)
     why, took = failing(his)
     assert why == reason
     assert took < DEADLINE + GRACE
     sim.fault("none")
-    assert his.query_patient(CARD, Ctx()).value.name == "王小明"
+    assert his.ask(CARD, Ctx()).value.name == "王小明"
 
 
 def test_a_dripping_peer_outlives_a_timeout_per_read_but_not_our_deadline(make_his: Make, sim: HisSim) -> None:
@@ -74,8 +79,8 @@ def test_a_dripping_peer_outlives_a_timeout_per_read_but_not_our_deadline(make_h
 
 def test_a_short_deadline_of_the_caller_wins_over_a_long_one_of_the_options(make_his: Make, sim: HisSim) -> None:
     sim.fault("hang")
-    assert failing(make_his(deadline_ms=60_000), 0.15)[1] < 0.15 + GRACE
-    assert failing(make_his(deadline_ms=150), 60)[1] < 0.15 + GRACE
+    assert failing(make_his(reads_within(60)), 0.15)[1] < 0.15 + GRACE
+    assert failing(make_his(reads_within(0.15)), 60)[1] < 0.15 + GRACE
 
 
 def test_waiting_for_a_free_connection_counts_towards_the_deadline(make_his: Make, sim: HisSim) -> None:
@@ -92,7 +97,7 @@ def test_waiting_for_a_free_connection_counts_towards_the_deadline(make_his: Mak
 def test_the_breaker_opens_then_answers_at_once_without_asking_and_recovers_by_itself(
     make_his: Make, sim: HisSim
 ) -> None:
-    his = make_his(breaker_failures=3, breaker_probe_ms=300)
+    his = make_his(GuardOptions(fail_max=3, probe_s=0.3))
     sim.fault("html500")
     for _ in range(3):
         assert failing(his)[0] == "http_500"
@@ -105,11 +110,11 @@ def test_the_breaker_opens_then_answers_at_once_without_asking_and_recovers_by_i
     until = time.monotonic() + 2
     while lookup(his) == "breaker_open" and time.monotonic() < until:
         time.sleep(0.02)
-    his.query_patient(CARD, Ctx())
+    his.ask(CARD, Ctx())
 
 
 def test_an_open_breaker_lets_one_probe_through_however_many_ask(make_his: Make, sim: HisSim) -> None:
-    his = make_his(breaker_failures=2, breaker_probe_ms=200, pool_size=32)
+    his = make_his(GuardOptions(fail_max=2, probe_s=0.2), pool_size=32)
     sim.fault("html500")
     for _ in range(2):
         failing(his)
@@ -129,11 +134,11 @@ def test_an_open_breaker_lets_one_probe_through_however_many_ask(make_his: Make,
 
 
 def test_answers_that_say_no_never_open_the_breaker(make_his: Make) -> None:
-    his = make_his(breaker_failures=2)
+    his = make_his(GuardOptions(fail_max=2))
     for _ in range(6):
         with pytest.raises(NotFound):
-            his.query_patient(PatientQuery(card_no="600000000018"), Ctx())
-    his.query_patient(CARD, Ctx())
+            his.ask(PatientQuery(card_no="600000000018"), Ctx())
+    his.ask(CARD, Ctx())
 
 
 def test_a_his_killed_and_started_again_is_followed_without_a_restart(
@@ -141,14 +146,14 @@ def test_a_his_killed_and_started_again_is_followed_without_a_restart(
 ) -> None:
     home = tmp_path_factory.mktemp("killed")
     first = start_his(home)
-    his = make_his(base_url=first.url, token=first.token, breaker_probe_ms=100)
-    his.query_patient(CARD, Ctx())
+    his = make_his(base_url=first.url, token=first.token, guard=GuardOptions(probe_s=0.1))
+    his.ask(CARD, Ctx())
     first.proc.kill()
     first.stop()
     assert failing(his)[0] == "refused"
     second = start_his(home, port=first.port)
     try:
-        assert his.query_patient(CARD, Ctx()).value.name == "王小明"
+        assert his.ask(CARD, Ctx()).value.name == "王小明"
     finally:
         second.stop()
 
@@ -161,7 +166,7 @@ def test_a_write_that_was_sent_and_not_answered_is_unknown_and_one_never_sent_is
         guard.write(
             Op.HEALTH,
             Ctx(deadline_s=DEADLINE),
-            lambda deadline: endpoint.post("/api/health", b"{}", deadline, repeatable=False),
+            lambda call: endpoint.post("/api/health", b"{}", call.deadline, repeatable=False),
             "key-1",
         )
 
@@ -184,9 +189,9 @@ def test_one_log_line_a_call_with_outcome_and_nothing_personal(
 ) -> None:
     caplog.set_level(logging.DEBUG, "his.call")
     his = make_his()
-    his.query_patient(CARD, Ctx(trace="t-1"))
+    his.ask(CARD, Ctx(trace="t-1"))
     with pytest.raises(NotFound):
-        his.query_patient(PatientQuery(card_no="600000000018"), Ctx())
+        his.ask(PatientQuery(card_no="600000000018"), Ctx())
     sim.fault("html500")
     failing(his)
     lines = [record.getMessage() for record in caplog.records]

@@ -21,10 +21,12 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from his.faults import Broken, NotSent
+from his.gateway import Gateway
 from his.http import HttpEndpoint, HttpOptions
 from his.port import Ctx, PatientQuery, Unavailable
-from his.rest import RestHis, RestOptions
-from his.wire import Broken, NotSent, parse_head
+from his.rest import RestAdapter, RestOptions
+from his.wire import parse_head
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -104,9 +106,9 @@ def test_an_answer_about_another_patient_is_refused(make_peer: Callable[..., Any
     data = {"patient_id": "P2", "name": "别人", "cards": [{"card_no": "600000000034"}]}
     body = json.dumps({"code": "0", "message": "", "data": data}).encode()
     peer = make_peer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    his = RestHis(RestOptions.model_validate({"base_url": peer.url, "token": "t"}))
+    his = Gateway(RestAdapter(RestOptions.model_validate({"base_url": peer.url, "token": "t"})))
     with pytest.raises(Unavailable, match="wrong_record"):
-        his.query_patient(PatientQuery(card_no="600000000017"), Ctx())
+        his.ask(PatientQuery(card_no="600000000017"), Ctx())
     his.close()
 
 
@@ -125,9 +127,9 @@ def test_an_answer_about_another_patient_is_refused(make_peer: Callable[..., Any
 def test_replies_without_a_usable_answer_are_unavailable(make_peer: Callable[..., Any], body: str, reason: str) -> None:
     raw = body.encode()
     peer = make_peer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(raw), raw))
-    his = RestHis(RestOptions.model_validate({"base_url": peer.url, "token": "t"}))
+    his = Gateway(RestAdapter(RestOptions.model_validate({"base_url": peer.url, "token": "t"})))
     with pytest.raises(Unavailable, match=reason):
-        his.query_patient(PatientQuery(card_no="600000000017"), Ctx())
+        his.ask(PatientQuery(card_no="600000000017"), Ctx())
     his.close()
 
 
@@ -135,8 +137,8 @@ def test_replies_in_gb18030_are_read_as_such(make_peer: Callable[..., Any]) -> N
     data = {"patient_id": "P3", "name": "𠮷田䶮", "cards": []}
     body = json.dumps({"code": "0", "data": data}, ensure_ascii=False).encode("gb18030")
     peer = make_peer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    his = RestHis(RestOptions.model_validate({"base_url": peer.url, "token": "t", "charset": "gb18030"}))
-    assert his.query_patient(PatientQuery(patient_id="P3"), Ctx()).value.name == "𠮷田䶮"
+    his = Gateway(RestAdapter(RestOptions.model_validate({"base_url": peer.url, "token": "t", "charset": "gb18030"})))
+    assert his.ask(PatientQuery(patient_id="P3"), Ctx()).value.name == "𠮷田䶮"
     his.close()
 
 

@@ -15,8 +15,10 @@ from core.codes import passes
 from core.codes.classify import Patterns
 from core.ids import new_id
 from core.privacy import Vault
+from his.gateway import Gateway
+from his.guard import GuardOptions
 from his.port import HisPort
-from his.rest import RestHis, RestOptions
+from his.rest import RestAdapter, RestOptions
 from services.scan import ScanDone, Scanned, ScanService
 from store.port import Accepts, Binding, BindingKind, PassRow, Scans, Station, StationKind
 from store.store import Store
@@ -91,7 +93,7 @@ def his_process(_his_of_services: HisSim) -> Iterator[HisSim]:
 def make_desk(tmp_path: Path, his_process: HisSim) -> Iterator[Callable[..., Desk]]:
     made: list[Desk] = []
 
-    def make(**options: object) -> Desk:
+    def make(guard: GuardOptions | None = None, **options: object) -> Desk:
         folder = tmp_path / f"desk{len(made)}"
         folder.mkdir()
         store = Store(f"sqlite:///{folder / 'hospital.db'}", Vault(b"k" * 32))
@@ -99,9 +101,10 @@ def make_desk(tmp_path: Path, his_process: HisSim) -> Iterator[Callable[..., Des
         for code, kind, accepts, ward, staff in STATIONS:
             stations[code] = Station(new_id(), code, f"{code} 号窗口", kind, accepts, ward, staff)
             store.stations.add(stations[code])
-        his = RestHis(RestOptions.model_validate({
-            "base_url": his_process.url, "token": his_process.token, "breaker_probe_ms": 100, **options,
+        adapter = RestAdapter(RestOptions.model_validate({
+            "base_url": his_process.url, "token": his_process.token, **options,
         }))  # fmt: skip
+        his = Gateway(adapter, guard or GuardOptions(probe_s=0.1))
         made.append(Desk(store, his, SetClock(), stations, folder))
         return made[-1]
 

@@ -44,7 +44,7 @@ def clock() -> SetClock:
 @pytest.fixture
 def parts(tmp_path: Path, his_sim: HisSim, wechat_sim: WechatSim, clock: SetClock) -> Iterator[Parts]:
     his_sim.fault("none")
-    made = build(config_for(tmp_path, his_sim, wechat_sim), clock)
+    made = build(config_for(tmp_path, his_sim, wechat_sim, his={"guard": {"breaker_probe_ms": 500}}), clock)
     yield made
     made.close()
 
@@ -55,8 +55,8 @@ def follower(parts: Parts, name: str = "a") -> str:
 
 def person(parts: Parts, kind: BindingKind, number: str) -> Patient:
     if kind is CARDS:
-        return parts.his.query_patient(PatientQuery(card_no=number), Ctx()).value
-    return parts.his.query_admission(AdmissionQuery(admission_no=number), Ctx()).value.patient
+        return parts.his.ask(PatientQuery(card_no=number), Ctx()).value
+    return parts.his.ask(AdmissionQuery(admission_no=number), Ctx()).value.patient
 
 
 def right(parts: Parts, kind: BindingKind = CARDS, number: str = CARD) -> Claim:

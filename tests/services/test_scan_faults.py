@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from his.guard import GuardOptions
 from tests.services.conftest import DEADLINE_S, Desk
 from tests.support.sims import HisSim
 
@@ -38,7 +39,7 @@ def test_the_screen_says_so_within_the_deadline_and_the_same_code_works_afterwar
 def test_an_open_breaker_answers_at_once_and_closes_without_a_restart(
     make_desk: Callable[..., Desk], his_process: HisSim, mode: str
 ) -> None:
-    desk = make_desk(breaker_failures=2)
+    desk = make_desk(GuardOptions(fail_max=2, probe_s=0.1))
     code = desk.shown(desk.bind(CARD, "P0000001"))
     his_process.fault(mode)
     for _ in range(2):

@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
 from core import outcomes
 from core.codes import passes
 from his.port import (
-    Admission,
-    AdmissionQuery,
+    Command,
     Ctx,
     Fetched,
     HisPort,
     NotFound,
     Op,
-    Patient,
-    PatientQuery,
+    Query,
     Rejected,
+    RejectReason,
+    Resolution,
     Unavailable,
 )
 from store.port import BindingKind
@@ -225,6 +226,9 @@ def test_every_foreign_code_has_a_sentence_of_its_own(desk: Desk, kind: str) -> 
     assert len({say["zh-CN"] for say in outcomes.FOREIGN_SAY.values()}) == len(FOREIGN)
 
 
+R = TypeVar("R")
+
+
 class Scripted:
     """A HIS that answers what a test tells it to; a Fake of the real port."""
 
@@ -233,13 +237,13 @@ class Scripted:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def health(self, ctx: Ctx) -> None:
+    def ask(self, query: Query[R], ctx: Ctx) -> Fetched[R]:
         raise self._error
 
-    def query_patient(self, q: PatientQuery, ctx: Ctx) -> Fetched[Patient]:
+    def do(self, command: Command[R], ctx: Ctx) -> R:
         raise self._error
 
-    def query_admission(self, q: AdmissionQuery, ctx: Ctx) -> Fetched[Admission]:
+    def resolve(self, command: Command[R], ctx: Ctx) -> Resolution[R]:
         raise self._error
 
     def close(self) -> None:
@@ -249,7 +253,7 @@ class Scripted:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (Rejected("AMBIGUOUS"), "ambiguous"),
+        (Rejected("17", "", RejectReason.AMBIGUOUS), "ambiguous"),
         (Rejected("17", "no"), "his_unknown"),
         (NotFound(), "unknown_code"),
         (Unavailable("timeout"), "his_unavailable"),

@@ -37,7 +37,7 @@ OTHER_CARD = "600000000136"
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 
 
-def config_for(folder: Path, his: HisSim, wechat: WechatSim, **sections: Any) -> Config:
+def config_for(folder: Path, his: HisSim, wechat: WechatSim, /, **sections: Any) -> Config:
     """A configuration of this run; ``sections`` are laid over it."""
     base: dict[str, Any] = {
         "database": {"url": f"sqlite:///{folder / 'hospital.db'}"},
@@ -110,8 +110,8 @@ class House:
         """What the HIS holds."""
         ctx = Ctx(deadline_s=5)
         if kind is BindingKind.CARD:
-            return self.parts.his.query_patient(PatientQuery(card_no=number), ctx).value
-        return self.parts.his.query_admission(AdmissionQuery(admission_no=number), ctx).value.patient
+            return self.parts.his.ask(PatientQuery(card_no=number), ctx).value
+        return self.parts.his.ask(AdmissionQuery(admission_no=number), ctx).value.patient
 
     def claim(self, kind: BindingKind = BindingKind.CARD, number: str = CARD) -> Claim:
         """All four fields right."""

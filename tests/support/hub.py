@@ -30,7 +30,8 @@ from store.store import Store
 from tests.support.sims import ROOT, HisSim
 
 KEY = b"h" * 32
-QUICK_HIS = {"breaker_probe_ms": 200, "connect_ms": 300}
+QUICK_HIS = {"connect_ms": 300}
+QUICK_GUARD = {"breaker_probe_ms": 200}
 
 
 def cards(count: int, start: int = 13) -> list[str]:
@@ -105,6 +106,7 @@ class HubHouse:
             "database": {"url": "sqlite:///hospital.db"},
             "his": {
                 "options": {"base_url": self.his_url, "token": self.his_token, **QUICK_HIS},
+                "guard": QUICK_GUARD,
                 "scan_deadline_ms": self.scan_deadline_ms,
             },
             "secrets": {"data_key": "file:data.key"},

@@ -1,0 +1,91 @@
+"""What the HIS last said, for lists that may be shown again: bounded, in memory only, dropped when we write.
+
+An entry is fresh for the query's `fresh_s` and given without asking; afterwards, and up to `stale_s`, it is what a
+page shows with its 更新时间 while the HIS is silent. One caller asks for an entry, the others wait for that answer.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from his.port import Command, Ctx, Fetched, HisError, Query, Unavailable
+
+R = TypeVar("R")
+_BY = ("patient_id", "schedule_id")
+"""Fields by which a write touches what was read: the patient's own lists, and the schedule it took a slot of."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    fetched: Fetched[Any]
+    since: float  # monotonic
+    expired: bool = False
+
+
+class Cache:
+    """Thread-safe. `size` entries at most, the least recently used go first."""
+
+    def __init__(self, now: Callable[[], datetime], size: int = 4096) -> None:
+        self._now, self._size = now, size
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Query[Any], _Entry] = OrderedDict()
+        self._asking: dict[Query[Any], threading.Lock] = {}
+
+    def fetch(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
+        """A fresh copy, else the answer of `ask`, else (when `ctx` allows it) an old copy marked stale."""
+        if (fresh := self._fresh(query)) is not None:
+            return fresh
+        if not query.fresh_s:
+            return self._ask(query, ctx, ask)
+        with self._lock:
+            turn = self._asking.setdefault(query, threading.Lock())
+        if not turn.acquire(timeout=max(0.0, ctx.deadline_s)):
+            return self._old(query, ctx, Unavailable("busy"))
+        try:
+            fresh = self._fresh(query)
+            return fresh if fresh is not None else self._ask(query, ctx, ask)
+        finally:
+            turn.release()
+            with self._lock:
+                self._asking.pop(query, None)
+
+    def touch(self, command: Command[Any]) -> None:
+        """After a write: what it may have changed is asked for again; old copies stay for a silent HIS."""
+        keys = {(name, getattr(command, name)) for name in _BY if hasattr(command, name)}
+        with self._lock:
+            for query, entry in self._entries.items():
+                if any((name, getattr(query, name, None)) in keys for name in _BY) or query.op == "list_schedules":
+                    entry.expired = True
+
+    def _fresh(self, query: Query[R]) -> Fetched[R] | None:
+        if not query.fresh_s:
+            return None
+        with self._lock:
+            entry = self._entries.get(query)
+            if entry is None or entry.expired or time.monotonic() - entry.since >= query.fresh_s:
+                return None
+            self._entries.move_to_end(query)
+            return entry.fetched
+
+    def _ask(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
+        try:
+            fetched = Fetched(ask(), self._now())
+        except Unavailable as failure:
+            return self._old(query, ctx, failure)
+        with self._lock:
+            self._entries[query] = _Entry(fetched, time.monotonic())
+            self._entries.move_to_end(query)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+        return fetched
+
+    def _old(self, query: Query[R], ctx: Ctx, failure: HisError) -> Fetched[R]:
+        with self._lock:
+            entry = self._entries.get(query)
+        if not ctx.stale_ok or entry is None or time.monotonic() - entry.since > query.stale_s:
+            raise failure
+        return replace(entry.fetched, stale=True)
