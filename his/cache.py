@@ -8,13 +8,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from his.port import Command, Ctx, Fetched, HisError, Query, Unavailable
 
 R = TypeVar("R")
+PATIENCE_S = 1.0
+"""How long a page that has an old copy waits for another page's question before it shows that copy."""
 _BY = ("patient_id", "schedule_id")
 """Fields by which a write touches what was read: the patient's own lists, and the schedule it took a slot of."""
 
@@ -26,6 +28,14 @@ class _Entry:
     expired: bool = False
 
 
+@dataclass(slots=True)
+class _Asking:
+    """Somebody is asking; `failure` is what came of it, for those who waited."""
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    failure: Unavailable | None = None
+
+
 class Cache:
     """Thread-safe. `size` entries at most, the least recently used go first."""
 
@@ -33,7 +43,7 @@ class Cache:
         self._now, self._size = now, size
         self._lock = threading.Lock()
         self._entries: OrderedDict[Query[Any], _Entry] = OrderedDict()
-        self._asking: dict[Query[Any], threading.Lock] = {}
+        self._asking: dict[Query[Any], _Asking] = {}
 
     def fetch(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
         """A fresh copy, else the answer of `ask`, else (when `ctx` allows it) an old copy marked stale."""
@@ -42,16 +52,20 @@ class Cache:
         if not query.fresh_s:
             return self._ask(query, ctx, ask)
         with self._lock:
-            turn = self._asking.setdefault(query, threading.Lock())
-        if not turn.acquire(timeout=max(0.0, ctx.deadline_s)):
+            asking = self._asking.setdefault(query, _Asking())
+        patience = PATIENCE_S if ctx.stale_ok and self._is_old(query) else ctx.deadline_s
+        if not asking.turn.acquire(timeout=max(0.0, patience)):
             return self._old(query, ctx, Unavailable("busy"))
         try:
+            if asking.failure is not None:  # the one we waited for got no answer: one question is enough
+                return self._old(query, ctx, asking.failure)
             fresh = self._fresh(query)
             return fresh if fresh is not None else self._ask(query, ctx, ask)
         finally:
-            turn.release()
             with self._lock:
-                self._asking.pop(query, None)
+                if self._asking.get(query) is asking:
+                    del self._asking[query]
+            asking.turn.release()
 
     def touch(self, command: Command[Any]) -> None:
         """After a write: what it may have changed is asked for again; old copies stay for a silent HIS."""
@@ -75,6 +89,9 @@ class Cache:
         try:
             fetched = Fetched(ask(), self._now())
         except Unavailable as failure:
+            with self._lock:
+                if (asking := self._asking.get(query)) is not None:
+                    asking.failure = failure
             return self._old(query, ctx, failure)
         with self._lock:
             self._entries[query] = _Entry(fetched, time.monotonic())
@@ -82,6 +99,11 @@ class Cache:
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
         return fetched
+
+    def _is_old(self, query: Query[Any]) -> bool:
+        with self._lock:
+            entry = self._entries.get(query)
+        return entry is not None and time.monotonic() - entry.since <= query.stale_s
 
     def _old(self, query: Query[R], ctx: Ctx, failure: HisError) -> Fetched[R]:
         with self._lock:
