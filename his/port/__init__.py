@@ -51,6 +51,7 @@ from his.port.errors import (
     UnknownOutcome,
     Unsupported,
 )
+from his.port.events import HisEvent, HisEventKind
 from his.port.gateway import Ctx, Fetched, HisPort, Lane
 from his.port.inpatient import (
     Admission,
@@ -143,7 +144,7 @@ __all__ = [
     "Cancellation", "CardApplication", "CardKind", "CardStatus", "CategoryTotal", "ChargeItem", "ChargeSummary",
     "ChargeSummaryQuery", "CheckInOrder", "CheckedIn", "Command", "Ctx", "DailyStatement", "DailyStatementQuery",
     "DayPart", "Department", "DepartmentsQuery", "Doctor", "DoctorsQuery", "Done", "Fetched", "Health", "HealthQuery",
-    "HisError", "HisPort", "IdType", "Invoice", "InvoicesQuery", "IssuedCard", "Lane", "NotDone", "NotFound", "Op",
+    "HisError", "HisEvent", "HisEventKind", "HisPort", "IdType", "Invoice", "InvoicesQuery", "IssuedCard", "Lane", "NotDone", "NotFound", "Op",
     "OpClass", "Patient", "PatientCard", "PatientQuery", "PayMethod", "PendingCharges", "PendingChargesQuery",
     "PreSettlement", "PreSettlementOrder", "Prepayment", "PrepaymentOrder", "PrepaymentsQuery", "PrescriptionItem",
     "Query", "QueuePosition", "QueueQuery", "QueueState", "ReconcileDay", "ReconcileLine", "ReconcileQuery", "Refund",
