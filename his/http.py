@@ -1,7 +1,7 @@
 """A lean HTTP client for one endpoint: kept-alive connections in a small pool, one total deadline a call.
 
 `requests` and `httpx` cost more than all the rest of a scan; this does only what an adapter needs:
-POST, http and https, a body cap, TCP_NODELAY, and one repeat of a read whose kept-alive connection the peer had
+POST and its sisters, http and https, a body cap, TCP_NODELAY, and one repeat of a read whose kept-alive connection the peer had
 closed. It follows no redirects, keeps no cookies and reads no proxy settings.
 """
 
@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -61,10 +62,33 @@ class HttpEndpoint:
 
         `repeatable` (reads only): sent again once, on a new connection, when a kept-alive one proved dead.
         """
+        return self._call(b"%s%d\r\n\r\n%s" % (self._start(path), len(body), body), deadline, repeatable=repeatable)
+
+    def request(
+        self, line: str, headers: Mapping[str, str], body: bytes | None, deadline: float, *, repeatable: bool
+    ) -> Response:
+        """As `post` for any method: `line` is method and path, such as "PUT /Slot/7"; `headers` are this request's own.
+
+        ValueError when a header, or a path that is not percent-encoded, does not stand on its line.
+        """
+        method, _, path = line.partition(" ")
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if not path.startswith("/") or any(c <= " " for c in path) or len(own.splitlines()) != len(headers):
+            raise ValueError("a header and a request line must stand on one line each")
+        start = f"{method} {self._prefix}{path} HTTP/1.1\r\n".encode("ascii") + self._fixed + own.encode("latin-1")
+        if body is None:
+            return self._call(start + b"\r\n", deadline, repeatable=repeatable)
+        return self._call(b"%sContent-Length: %d\r\n\r\n%s" % (start, len(body), body), deadline, repeatable=repeatable)
+
+    def close(self) -> None:
+        """Close idle connections; those in use close when their call ends."""
+        self._closed = True
+        self._drop_idle()
+
+    def _call(self, request: bytes, deadline: float, *, repeatable: bool) -> Response:
         if not self._room.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise NotSent("busy")
         try:
-            request = b"%s%d\r\n\r\n%s" % (self._start(path), len(body), body)
             connection = self._take(deadline)
             try:
                 return self._exchange(connection, request, deadline)
@@ -75,11 +99,6 @@ class HttpEndpoint:
             return self._exchange(self._connect(deadline), request, deadline)
         finally:
             self._room.release()
-
-    def close(self) -> None:
-        """Close idle connections; those in use close when their call ends."""
-        self._closed = True
-        self._drop_idle()
 
     def _start(self, path: str) -> bytes:
         start = self._lines.get(path)
