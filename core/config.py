@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from core.codes.classify import Patterns
 from core.errors import ConfigError
+from core.placed import Lines, first_fault, line_of, parse
 
 ENV_PREFIX = "HOSPITAL_"
 
@@ -201,9 +201,6 @@ class Config(Section):
         return codes
 
 
-Line = dict[tuple[str | int, ...], int]
-
-
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     """Read, resolve secrets, overlay ``HOSPITAL_SECTION__KEY`` and check. Raises ConfigError."""
     environ = os.environ if environ is None else environ
@@ -211,7 +208,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
         raise ConfigError(f"cannot be read ({exc.strerror}); make one with `hospital init`", source=str(path)) from exc
-    data, lines = _parse(text, path.name)
+    data, lines = parse(text, path.name)
     from_env = _overlay(data, environ)
     _resolve_secrets(data, (), path.parent, environ, lines, path.name)
     _anchor_database(data, path.parent)
@@ -221,37 +218,6 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         raise _placed(exc, lines, path.name) from exc
     except ValidationError as exc:
         raise _first_fault(exc, lines, path.name, from_env) from exc
-
-
-def _parse(text: str, source: str) -> tuple[dict[str, Any], Line]:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        problem = getattr(exc, "problem", None) or "is not YAML"
-        raise ConfigError(f"is not valid YAML: {problem}", line=mark.line + 1 if mark else None, source=source) from exc
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise ConfigError("must be a mapping of sections such as server: and his:", line=1, source=source)
-    lines: Line = {}
-    if node is not None:
-        _collect_lines(node, (), lines)
-    return data, lines
-
-
-def _collect_lines(node: yaml.Node, at: tuple[str | int, ...], lines: Line) -> None:
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*at, str(key.value))
-            lines[here] = key.start_mark.line + 1
-            _collect_lines(value, here, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*at, index)] = value.start_mark.line + 1
-            _collect_lines(value, (*at, index), lines)
 
 
 def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> set[str]:
@@ -279,7 +245,7 @@ _SECRET_REF = re.compile(r"^(env|file):(.+)$")
 
 
 def _resolve_secrets(
-    data: Any, at: tuple[str | int, ...], base: Path, environ: Mapping[str, str], lines: Line, source: str
+    data: Any, at: tuple[str | int, ...], base: Path, environ: Mapping[str, str], lines: Lines, source: str
 ) -> None:
     """Replace ``env:NAME`` and ``file:PATH`` in place, anywhere in the tree."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
@@ -316,46 +282,19 @@ def located(exc: ConfigError, path: Path) -> ConfigError:
     """The same error with its line in the file, for a fault found after loading."""
     if exc.line is not None or not exc.key or exc.source or not path.is_file():
         return exc
-    _, lines = _parse(path.read_text(encoding="utf-8"), path.name)
-    at: tuple[str | int, ...] = tuple(exc.key.split("."))
-    while at and at not in lines:
-        at = at[:-1]
-    return ConfigError(exc.message, key=exc.key, line=lines[at], source=path.name) if at else exc
+    _, lines = parse(path.read_text(encoding="utf-8"), path.name)
+    line = line_of(tuple(exc.key.split(".")), lines)
+    return ConfigError(exc.message, key=exc.key, line=line, source=path.name) if line else exc
 
 
-def _placed(exc: ConfigError, lines: Line, source: str) -> ConfigError:
+def _placed(exc: ConfigError, lines: Lines, source: str) -> ConfigError:
     line = lines.get(tuple(exc.key.split(".")))
     return ConfigError(exc.message, key=exc.key, line=line, source=source)
 
 
-def _first_fault(exc: ValidationError, lines: Line, source: str, from_env: set[str]) -> ConfigError:
-    fault = exc.errors()[0]
-    at = tuple(fault["loc"])
-    key = ".".join(map(str, at))
-    message = _sentence(fault, at)
-    if key in from_env:
-        return ConfigError(message, key=key, source=f"environment {ENV_PREFIX}{key.upper().replace('.', '__')}")
-    near = at
-    while near and near not in lines:
-        near = near[:-1]
-    return ConfigError(message, key=key, line=lines.get(near), source=source)
-
-
-def _sentence(fault: Any, at: tuple[str | int, ...]) -> str:
-    if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(at[-1]), _known_keys(at[:-1]), 1)
-        hint = f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(_known_keys(at[:-1]))}"
-        return f"is not a known key{hint}"
-    if fault["type"] == "missing":
-        return "is missing and has no default; see config.yaml in the repository"
-    return str(fault["msg"]).replace("Input should", "should")
-
-
-def _known_keys(at: tuple[str | int, ...]) -> list[str]:
-    model: Any = Config
-    for part in at:
-        field = model.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+def _first_fault(exc: ValidationError, lines: Lines, source: str, from_env: set[str]) -> ConfigError:
+    fault = first_fault(exc, Config, lines, source)
+    if fault.key in from_env:
+        source = f"environment {ENV_PREFIX}{fault.key.upper().replace('.', '__')}"
+        return ConfigError(fault.message, key=fault.key, source=source)
+    return fault
