@@ -42,6 +42,7 @@ from his.port.clinic import (
     SlotRelease,
     SlotsQuery,
 )
+from his.port.codec import decode, decode_answer, encode
 from his.port.errors import (
     HisError,
     NotFound,
@@ -154,5 +155,6 @@ __all__ = [
     "Settlement", "SettlementOrder", "Sex", "Slot", "SlotHold", "SlotLock", "SlotRelease", "SlotsQuery",
     "StillUnknown", "TopUp", "TopUpOrder", "TopUpsQuery", "Unavailable", "UnknownOutcome", "Unsupported", "Visit",
     "VisitDetail", "VisitNote", "VisitQuery", "VisitsQuery", "WristbandCheck", "WristbandCheckQuery",
-    "WristbandVerdict", "answer_type", "personal",
+    "WristbandVerdict", "answer_type", "decode",
+    "decode_answer", "encode", "personal",
 ]  # fmt: skip
