@@ -8,6 +8,7 @@ PACKAGES = [
     "store",
     "store.migrations",
     "his",
+    "his.hl7v2",
     "payments",
     "devices",
     "devices.camera",
@@ -29,6 +30,7 @@ PACKAGES = [
 DOOR_FILES = ["templates/*.html", "templates/**/*.html", "static/*", "static/**/*"]
 
 TEST = [
+    "hl7apy",
     "hypothesis",
     "import-linter",
     "mypy",
@@ -67,6 +69,7 @@ setup(
         "click",
         "cryptography",
         "gunicorn",
+        "hl7",
         "numpy",
         "opencv-python-headless",
         "peewee",
