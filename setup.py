@@ -9,6 +9,8 @@ PACKAGES = [
     "store.migrations",
     "his",
     "his.hl7v2",
+    "his.mapping",
+    "his.port",
     "payments",
     "devices",
     "devices.camera",
@@ -58,6 +60,7 @@ setup(
     package_data={
         **dict.fromkeys(("web", "portal", "kiosk_ui", "admin", "bridge", "hospital"), DOOR_FILES),
         "hospital": [*DOOR_FILES, "config.default.yaml"],
+        "his": ["vendors/*.yaml"],
         "web": [*DOOR_FILES, "translations/*/LC_MESSAGES/*"],
     },
     install_requires=[
