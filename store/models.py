@@ -206,7 +206,140 @@ class LoginStateModel(pw.Model):
         table_name = "login_state"
 
 
+class BridgeClientModel(pw.Model):
+    """A program of the hospital that may call the bridge: the hash of its token; one live client per name."""
+
+    id = pw.CharField(26, primary_key=True)
+    name = pw.CharField(64)
+    token_hash = pw.CharField(64, unique=True)
+    scopes = pw.TextField()
+    stations = pw.TextField()
+    addresses = pw.TextField()
+    created_ms = pw.BigIntegerField()
+    revoked_ms = pw.BigIntegerField(null=True)
+    last_used_ms = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "bridge_client"
+
+
+class HisEventModel(pw.Model):
+    """What the HIS told us, once per source and event_id; ``seq`` is the order in which it was stored."""
+
+    seq = pw.BigAutoField()
+    source = pw.CharField(96)
+    event_id = pw.CharField(128)
+    kind = pw.CharField(24)
+    at_ms = pw.BigIntegerField()
+    patient_id = pw.CharField(64)
+    ref = pw.CharField(64)
+    data_sealed = pw.BlobField()
+    received_ms = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "his_event"
+        indexes = ((("source", "event_id"), True),)
+
+
+class BridgeScanModel(pw.Model):
+    """A client's own scan_id for a scan of ours; ``content_index`` tells a repeat from a number used again."""
+
+    scan = pw.CharField(26, primary_key=True)
+    client = pw.CharField(64)
+    scan_id = pw.CharField(64)
+    content_index = pw.CharField(32)
+    at_ms = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "bridge_scan"
+        indexes = ((("client", "scan_id"), True),)
+
+
+class BridgeLookModel(pw.Model):
+    """A code resolved without a station: the audit, and the client's memory of the passes it was shown."""
+
+    id = pw.CharField(26, primary_key=True)
+    client = pw.CharField(64)
+    at_ms = pw.BigIntegerField(index=True)
+    outcome = pw.CharField(24)
+    code_class = pw.CharField(24)
+    pass_no = pw.CharField(10, null=True)
+    step = pw.BigIntegerField(null=True)
+    patient_id = pw.CharField(64, null=True)
+
+    class Meta:
+        table_name = "bridge_look"
+        indexes = ((("client", "pass_no", "step"), False),)
+
+
+class ScanFeedModel(pw.Model):
+    """One number over the scans of all stations, given when a client first asks, so that a scan costs no more."""
+
+    seq = pw.BigAutoField()
+    station = pw.CharField(26)
+    station_seq = pw.BigIntegerField()
+    at_ms = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "scan_feed"
+        indexes = ((("station", "station_seq"), True),)
+
+
+class HisIntentModel(pw.Model):
+    """A write to the HIS: what was meant, and what came of it."""
+
+    op_key = pw.CharField(32, primary_key=True)
+    op = pw.CharField(32)
+    payload_sealed = pw.BlobField()
+    payload_hash = pw.CharField(32)
+    patient_id = pw.CharField(64)
+    actor = pw.CharField(80)
+    state = pw.CharField(16)
+    created_ms = pw.BigIntegerField()
+    sent_ms = pw.BigIntegerField()
+    tries = pw.IntegerField(default=0)
+    next_try_ms = pw.BigIntegerField(null=True)
+    first_not_done_ms = pw.BigIntegerField(null=True)
+    silent_ms = pw.BigIntegerField(null=True)
+    why = pw.CharField(80, default="")
+    answer_sealed = pw.BlobField(null=True)
+    refusal_sealed = pw.BlobField(null=True)
+    lease_owner = pw.CharField(40, default="")
+    lease_ms = pw.BigIntegerField(default=0)
+    settled_ms = pw.BigIntegerField(null=True)
+    decided_by = pw.CharField(80, default="")
+    decided_why_sealed = pw.BlobField(null=True)
+    his_txn_no = pw.CharField(80, default="")
+
+    class Meta:
+        table_name = "his_intent"
+        indexes = ((("state", "next_try_ms"), False),)
+
+
+class HisCallModel(pw.Model):
+    """One call of the HIS, masked. Append-only: triggers refuse everything else (migration 0002)."""
+
+    id = pw.BigAutoField()
+    at_ms = pw.BigIntegerField(index=True)
+    op = pw.CharField(32)
+    op_key = pw.CharField(32, index=True)
+    actor = pw.CharField(80)
+    patient_id = pw.CharField(64)
+    lane = pw.CharField(8)
+    outcome = pw.CharField(24)
+    code = pw.CharField(80)
+    took_ms = pw.FloatField()
+    resolving = pw.BooleanField()
+    asked = pw.TextField()
+    answered = pw.TextField()
+    body_hash = pw.CharField(32)
+
+    class Meta:
+        table_name = "his_call"
+
+
 ALL = (
     StationModel, PairingModel, ScreenModel, DeviceModel, FollowerModel, BindingModel, PassModel, PassUseModel,
     ScanModel, StationEventModel, AttemptModel, SessionModel, LoginStateModel,
+    BridgeClientModel, HisEventModel, BridgeScanModel, BridgeLookModel, ScanFeedModel, HisIntentModel, HisCallModel,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from core.codes.passes import PassKind
 from core.privacy import Vault
 from store.db import Db, rows
 from store.models import at, ms
-from store.port import Event, NewScan, PassRow, PassUse
+from store.port import Event, FoundScan, NewScan, PassRow, PassUse
 
 _PASS = (
     "SELECT p.pass_no, p.kind, p.secret_sealed, p.binding, b.scan_number_sealed, b.patient_id, p.revoked_ms"
@@ -32,6 +32,10 @@ _ADD_SCAN = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_EVENT = "INSERT INTO station_event (station, seq, kind, scan_id, at_ms, body_sealed) VALUES (?, ?, ?, ?, ?, ?)"
+_SCAN = (
+    "SELECT s.code, e.seq, s.id, e.body_sealed, c.patient_id FROM scan c JOIN station s ON s.id = c.station"
+    " JOIN station_event e ON e.station = c.station AND e.scan_id = c.id WHERE c.id = ?"
+)
 _AFTER = (
     "SELECT e.seq, e.kind, s.id, e.body_sealed FROM station_event e JOIN station s ON s.id = e.station"
     " WHERE s.code = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
@@ -49,6 +53,24 @@ _LAST_OF_PASS = (
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _place(station: str, seq: int) -> str:
+    return f"station_event:{station}:{seq}"
+
+
+def open_event(vault: Vault, station: str, seq: int, sealed: bytes) -> dict[str, Any]:
+    """The body of a station's event; ``station`` is its id."""
+    return dict(json.loads(vault.open_bytes(sealed, _place(station, seq))))
+
+
+def append_event(db: Db, vault: Vault, station: str, kind: str, body: Mapping[str, Any], now: datetime) -> int:
+    """Append what is no scan to a station's list, inside `Db.write`; its seq. IndexError when there is no such station."""
+    station_id = rows(db, "SELECT id FROM station WHERE code = ?", (station,))[0][0]
+    seq = int(rows(db, _NEXT_SEQ, (station_id,))[0][0])
+    sealed = vault.seal(_encode(body), _place(station_id, seq))
+    db.run(db.sql(_ADD_EVENT), (station_id, seq, kind, None, ms(now), sealed))
+    return seq
 
 
 class ScanStore:
@@ -79,10 +101,12 @@ class ScanStore:
         body = self._open(station, seq, sealed) if sealed is not None else {}
         return PassUse(code, name, scan_id, at(at_ms), body)
 
-    def commit(self, scan: NewScan) -> int | PassUse:
+    def commit(self, scan: NewScan) -> int | PassUse | FoundScan:
         try:
             return self._commit(scan)
         except (pw.IntegrityError, sqlite3.IntegrityError):
+            if (done := self.find_scan(scan.scan_id)) is not None:
+                return done
             used = self.find_use(*scan.use) if scan.use else None
             if used is None:
                 raise
@@ -106,13 +130,17 @@ class ScanStore:
             )
         return seq
 
+    def find_scan(self, scan_id: str) -> FoundScan | None:
+        with self._db.read():
+            found = rows(self._db, _SCAN, (scan_id,))
+        if not found:
+            return None
+        code, seq, station, sealed, patient_id = found[0]
+        return FoundScan(code, seq, open_event(self._vault, station, seq, sealed), patient_id)
+
     def add_event(self, station: str, kind: str, body: Mapping[str, Any], now: datetime) -> int:
-        with self._db.write() as database:
-            station_id = rows(self._db, "SELECT id FROM station WHERE code = ?", (station,))[0][0]
-            seq = int(database.execute_sql(self._next_seq, (station_id,)).fetchone()[0])
-            sealed = self._seal(station_id, seq, _encode(body))
-            database.execute_sql(self._add_event, (station_id, seq, kind, None, ms(now), sealed))
-        return seq
+        with self._db.write():
+            return append_event(self._db, self._vault, station, kind, body, now)
 
     def last_seq(self, station: str) -> int:
         with self._db.read():
@@ -131,10 +159,10 @@ class ScanStore:
         return [Event(seq, kind, self._open(station, seq, sealed)) for seq, kind, station, sealed in found]
 
     def _seal(self, station: str, seq: int, text: str) -> bytes:
-        return self._vault.seal(text, f"station_event:{station}:{seq}")
+        return self._vault.seal(text, _place(station, seq))
 
     def _open(self, station: str, seq: int, sealed: bytes) -> dict[str, Any]:
-        return dict(json.loads(self._vault.open_bytes(sealed, f"station_event:{station}:{seq}")))
+        return open_event(self._vault, station, seq, sealed)
 
     def last_of_pass(self, pass_no: str) -> tuple[datetime, str, str] | None:
         with self._db.read():

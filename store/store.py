@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from core.privacy import Vault
+from store.bridge import BridgeClientStore, BridgeScanStore
 from store.db import checkpoint, migrate, open_pair
 from store.guards import AttemptStore, SessionStore
+from store.his_events import HisEventStore
 from store.people import BindingStore, FollowerStore
 from store.scans import ScanStore
 from store.stations import DeviceStore, StationStore
@@ -27,6 +29,9 @@ class Store:
         self.attempts = AttemptStore(self.durable, vault)
         self.sessions = SessionStore(self.durable, vault)
         self.scans = ScanStore(self.quick, vault)
+        self.bridge_clients = BridgeClientStore(self.durable)
+        self.bridge_scans = BridgeScanStore(self.quick, vault)
+        self.his_events = HisEventStore(self.durable, vault)
 
     def ping(self) -> None:
         """A trivial read; raises whatever is wrong with the database."""
