@@ -10,8 +10,8 @@ from his.faults import Broken, Duplicate
 from his.mapping import scalars
 from his.mapping.load import Loaded
 from his.mapping.paths import MISSING, Get, getter
-from his.mapping.schema import Codes, Envelope, Spec
-from his.port import NotFound, Rejected, RejectReason
+from his.mapping.schema import Codes, Envelope, Meaning, Spec
+from his.port import HisError, NotFound, Rejected, RejectReason
 
 Open = Callable[[Any], Any]
 """Reply -> its data. Raises NotFound, Rejected, Duplicate, Broken."""
@@ -21,7 +21,8 @@ class Judge:
     """One operation's envelope and codes."""
 
     def __init__(self, loaded: Loaded, envelope: Envelope, codes: Codes, at: At, *, write: bool) -> None:
-        self._codes = merged(loaded.mapping.codes, codes)
+        common = loaded.mapping.codes
+        self._codes = merged(merged(common, loaded.mapping.write_codes) if write else common, codes)
         self._loaded, self._at = loaded, at
         self._code = self._get(envelope.code)
         self._message = self._get(envelope.message)
@@ -66,19 +67,29 @@ class Judge:
             raise self._rejection(word, reply)
         raise Broken("his_exception" if word in self._exception else "unmapped_code")
 
-    def _rejection(self, code: str, reply: Any) -> Rejected:
-        reason = self._rejected[code]
-        if (said := self._text(self._reason, reply)) is not None:
+    def _rejection(self, code: str, reply: Any) -> HisError | Broken:
+        reason: Meaning = self._rejected[code]
+        said = self._text(self._reason, reply)
+        if said:
             reason = (self._codes.reasons or {}).get(said, reason)
             reason = next((it for part, it in (self._codes.contains or {}).items() if part in said), reason)
-        shortfall = None
-        if reason is RejectReason.BALANCE_SHORT and self._shortfall is not None:
-            value = self._shortfall(reply, reply)
-            try:
-                shortfall = scalars.fen(value) if self._in_yuan else scalars.whole(0)(value)
-            except Broken:
-                shortfall = None  # the refusal stands, its amount is not told
-        return Rejected(code, self._text(self._message, reply) or "", reason, shortfall)
+        elif self._codes.unreasoned == "exception":
+            reason = "exception"
+        if reason == "not_found":
+            return NotFound()
+        if not isinstance(reason, RejectReason):
+            return Broken("his_exception")
+        return Rejected(code, self._text(self._message, reply) or "", reason, self._missing(reason, reply))
+
+    def _missing(self, reason: RejectReason, reply: Any) -> int | None:
+        """How much is missing on the card; the refusal stands even when that cannot be read."""
+        if reason is not RejectReason.BALANCE_SHORT or self._shortfall is None:
+            return None
+        value = self._shortfall(reply, reply)
+        try:
+            return scalars.fen(value) if self._in_yuan else scalars.whole(0)(value)
+        except Broken:
+            return None
 
     def _text(self, get: Get | None, reply: Any) -> str | None:
         value = None if get is None else get(reply, reply)

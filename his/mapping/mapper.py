@@ -14,7 +14,7 @@ from his.mapping.codes import Judge
 from his.mapping.load import Loaded
 from his.mapping.paths import MISSING, getter
 from his.mapping.reading import Compiler, Reader, kind_of, rows_in
-from his.mapping.schema import Operation, Resolve, Spec
+from his.mapping.schema import Codes, Operation, Resolve, Spec
 from his.mapping.writing import Template
 from his.port import (
     BY_OP,
@@ -122,17 +122,19 @@ class Mapper:
         kind = BY_OP[op]
         request = next((it for it in (own.request, common.request) if it is not None), {})
         send = next((it for it in (own.send, common.send) if it is not None), operation.send)
-        codes = own.codes or common.codes or operation.codes
+        codes = own.codes or common.codes or Codes.model_construct()
         envelope = own.envelope or common.envelope or operation.envelope or self.loaded.mapping.envelope
         state = own.state or (common.state if own.answer is None else None)
-        answer = own.answer or common.answer or operation.answer
-        where = at if own.answer or (at == ("resolve",) and common.answer) else ("operations", op.value)
+        answer, where = own.answer, (*at, "answer")
+        if answer is None:
+            path = next((it for it in (own.path, common.path) if it is not None), operation.answer.path)
+            answer, where = operation.answer.model_copy(update={"path": path}), ("operations", op.value, "answer")
         self._resolve[op] = _Way(
             send,
             (*at, "send"),
             Template(self.loaded, kind, self._secrets).whole(request, (*at, "request")),
             Judge(self.loaded, envelope, codes, at, write=False),
-            self._read(kind, answer, (*where, "answer")),
+            self._read(kind, answer, where),
             None if state is None else self._state(state.path, state.done, state.not_done, at),
         )
 

@@ -18,6 +18,7 @@ def _quoted(code: Any) -> Any:
     return code
 
 
+Meaning = RejectReason | Literal["not_found", "exception"]
 Code = Annotated[str, BeforeValidator(_quoted)]
 Money = Literal["fen", "yuan"]
 
@@ -76,8 +77,13 @@ class Codes(Part):
         None, description="not_found: an ok code without data means that there is nothing."
     )
     reason_path: str | None = Field(None, description="Where a refusal says its reason; from the whole reply.")
-    reasons: dict[Code, RejectReason] | None = Field(None, description="Values at reason_path, whole.")
-    contains: dict[str, RejectReason] | None = Field(None, description="Or parts of the text at reason_path.")
+    reasons: dict[Code, Meaning] | None = Field(
+        None, description="Values at reason_path, whole; not_found and exception when it is no refusal at all."
+    )
+    contains: dict[str, Meaning] | None = Field(None, description="Or parts of the text at reason_path.")
+    unreasoned: Literal["rejected", "exception"] | None = Field(
+        None, description="exception: a code of a refusal counts as a failure when nothing stands at reason_path."
+    )
     shortfall: Spec | None = Field(None, description="How much is missing when the balance is short.")
 
 
@@ -119,9 +125,10 @@ class Resolve(Part):
     envelope: Envelope | None = Field(None, description="Instead of the mapping's own.")
     codes: Codes | None = Field(None, description="Over the mapping's own, key by key.")
     state: State | None = Field(None, description="Where it says what became of the write.")
-    answer: Spec | None = Field(
-        None, description="The write's answer in this reply; left out: as the operation reads it."
+    path: str | None = Field(
+        None, description="Where in the data the write's answer stands, as the operation reads it."
     )
+    answer: Spec | None = Field(None, description="Instead of path: the write's answer where it is written otherwise.")
 
 
 class Operation(Part):
@@ -158,6 +165,7 @@ class Mapping(Part):
     transport: dict[str, Any] = Field({}, description="How requests travel; each adapter has its own keys.")
     envelope: Envelope = Field(Envelope.model_construct(), description="Where every reply keeps code and data.")
     codes: Codes = Field(Codes.model_construct(), description="What the codes mean where an operation does not say it.")
+    write_codes: Codes = Field(Codes.model_construct(), description="Over codes, for every write.")
     sentinels: list[Scalar] = Field(
         ["", "null"], description="Values that mean: cannot supply. null, [] and {} always do."
     )
