@@ -44,6 +44,8 @@ class Cache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Query[Any], _Entry] = OrderedDict()
         self._asking: dict[Query[Any], _Asking] = {}
+        self._changes = 0
+        """Writes and events so far: an answer asked for before one of them may be older than it."""
 
     def fetch(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
         """A fresh copy, else the answer of `ask`, else (when `ctx` allows it) an old copy marked stale."""
@@ -71,8 +73,23 @@ class Cache:
         """After a write: what it may have changed is asked for again; old copies stay for a silent HIS."""
         keys = {(name, getattr(command, name)) for name in _BY if hasattr(command, name)}
         with self._lock:
+            self._changes += 1
             for query, entry in self._entries.items():
                 if any((name, getattr(query, name, None)) in keys for name in _BY) or query.op == "list_schedules":
+                    entry.expired = True
+
+    def forget(self, *, patient_id: str = "", schedule_id: str = "") -> None:
+        """After word from the HIS: what it said of this patient or schedule is not shown again, not even as old.
+
+        Lists of many schedules are asked for again; their old copies stay for a silent HIS.
+        """
+        gone = {("patient_id", patient_id), ("schedule_id", schedule_id)} - {("patient_id", ""), ("schedule_id", "")}
+        with self._lock:
+            self._changes += 1
+            for query, entry in list(self._entries.items()):
+                if any((name, getattr(query, name, None)) in gone for name in _BY):
+                    del self._entries[query]
+                elif schedule_id and query.op == "list_schedules":
                     entry.expired = True
 
     def _fresh(self, query: Query[R]) -> Fetched[R] | None:
@@ -86,6 +103,7 @@ class Cache:
             return entry.fetched
 
     def _ask(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
+        changes = self._changes
         try:
             fetched = Fetched(ask(), self._now())
         except Unavailable as failure:
@@ -94,7 +112,7 @@ class Cache:
                     asking.failure = failure
             return self._old(query, ctx, failure)
         with self._lock:
-            self._entries[query] = _Entry(fetched, time.monotonic())
+            self._entries[query] = _Entry(fetched, time.monotonic(), expired=self._changes != changes)
             self._entries.move_to_end(query)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)

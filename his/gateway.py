@@ -130,6 +130,10 @@ class Gateway:
         self._cache.touch(command)
         return found
 
+    def forget(self, *, patient_id: str = "", schedule_id: str = "") -> None:
+        """Drop the cached copies of a patient or a schedule: the HIS said that something about it has changed."""
+        self._cache.forget(patient_id=patient_id, schedule_id=schedule_id)
+
     def close(self) -> None:
         """See `HisPort`."""
         self._adapter.close()

@@ -24,11 +24,12 @@ class HisEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HisEvent:
-    """One event. `event_id` is unique within its `source` (a bridge client's id, or an HL7 sending facility).
+    """One event. `event_id` is unique within its `source` (`bridge:` and a client's name, `hl7:` and a sender).
 
     `at` is aware; `patient_id` is the HIS's, "" where the event is about nobody (a stopped clinic). `data` holds what
     else the HIS said, by the keys of the integrator's guide: it may name a person and is kept out of repr and logs.
-    ValueError where something is missing or has no time zone.
+    At most 96, 128, 64 and 64 characters of source, event_id, patient_id and ref, without control characters.
+    ValueError where something is missing, too long or has no time zone.
     """
 
     source: str
@@ -43,5 +44,10 @@ class HisEvent:
         """An event nobody can tell apart from another, or place in time, is none."""
         if not self.source or not self.event_id:
             raise ValueError("an event needs its source and its event_id")
+        for text, longest in ((self.source, 96), (self.event_id, 128), (self.patient_id, 64), (self.ref, 64)):
+            if len(text) > longest or not text.isprintable():
+                raise ValueError(
+                    f"an event's source, event_id, patient_id and ref are printable; this one at most {longest}"
+                )
         if self.at.utcoffset() is None:
             raise ValueError("an event's time needs its zone")

@@ -38,8 +38,11 @@ from his.port import (
     QueueQuery,
     Rejected,
     RejectReason,
+    ReportsQuery,
     Resolution,
+    SchedulesQuery,
     Sex,
+    SlotsQuery,
     StillUnknown,
     TopUp,
     TopUpOrder,
@@ -362,6 +365,43 @@ def test_what_a_write_touched_is_asked_for_again_and_other_patients_lists_are_no
     assert len(adapter.asked) == before
     his.ask(QueueQuery("P1"), Ctx())
     assert len(adapter.asked) == before + 1
+
+
+def test_what_the_his_says_has_changed_is_not_shown_again_even_as_old() -> None:
+    adapter = Scripted(())
+    his = gateway(adapter)
+    for patient_id in ("P1", "P2"):
+        his.ask(ReportsQuery(patient_id), Ctx())
+    his.forget(patient_id="P1")
+    adapter.script = [Broken("timeout")]
+    assert failure(lambda: his.ask(ReportsQuery("P1"), Ctx(stale_ok=True))) == "timeout"
+    assert his.ask(ReportsQuery("P2"), Ctx(stale_ok=True)).stale
+
+
+def test_a_stopped_clinic_drops_its_slots_and_asks_for_the_list_of_schedules_again() -> None:
+    adapter = Scripted(())
+    his = gateway(adapter)
+    days = SchedulesQuery(date(2026, 11, 24), date(2026, 11, 24))
+    for query in (days, SlotsQuery("S1"), SlotsQuery("S2")):
+        his.ask(query, Ctx())
+    his.forget(schedule_id="S1")
+    before = len(adapter.asked)
+    his.ask(SlotsQuery("S2"), Ctx())
+    assert len(adapter.asked) == before
+    his.ask(SlotsQuery("S1"), Ctx())
+    his.ask(days, Ctx())
+    assert len(adapter.asked) == before + 2
+
+
+def test_an_answer_that_was_under_way_when_the_change_was_told_is_asked_for_again() -> None:
+    adapter = Scripted(lambda _call: his.forget(patient_id="P1") or ())
+    his = gateway(adapter)
+    his.ask(QueueQuery("P1"), Ctx())
+    adapter.script = [()]
+    his.ask(QueueQuery("P1"), Ctx())
+    assert len(adapter.asked) == 2
+    his.ask(QueueQuery("P1"), Ctx())
+    assert len(adapter.asked) == 2
 
 
 def test_the_cache_keeps_the_latest_only() -> None:
