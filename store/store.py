@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from core.privacy import Vault
 from store.bridge import BridgeClientStore, BridgeScanStore
+from store.calls import CallStore
 from store.db import checkpoint, migrate, open_pair
 from store.guards import AttemptStore, SessionStore
 from store.his_events import HisEventStore
+from store.intents import IntentStore
 from store.people import BindingStore, FollowerStore
 from store.scans import ScanStore
 from store.stations import DeviceStore, StationStore
@@ -32,6 +34,8 @@ class Store:
         self.bridge_clients = BridgeClientStore(self.durable)
         self.bridge_scans = BridgeScanStore(self.quick, vault)
         self.his_events = HisEventStore(self.durable, vault)
+        self.intents = IntentStore(self.durable, self.quick, vault)
+        self.his_calls = CallStore(self.quick, vault)
 
     def ping(self) -> None:
         """A trivial read; raises whatever is wrong with the database."""
