@@ -68,7 +68,7 @@ class FhirClient:
     def has_metadata(self, deadline: float) -> bool:
         """Whether a CapabilityStatement stands at /metadata."""
         try:
-            return self._get("/metadata", deadline)["resourceType"] == "CapabilityStatement"
+            return str(self._get("/metadata", deadline)["resourceType"]) == "CapabilityStatement"
         except NotFound:
             return False
 
