@@ -105,6 +105,9 @@ class His(Section):
         description="Total time a scan waits for the HIS before it says his_unavailable.",
     )
     page_deadline_ms: int = Field(8000, ge=500, le=30000, description="Total time a portal page waits for the HIS.")
+    mllp: dict[str, Any] | None = Field(
+        None, description="HL7 v2 messages from the HIS, taken in the hub; its options are in docs/integrator.md."
+    )
 
 
 class Wechat(Section):

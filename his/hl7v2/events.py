@@ -84,9 +84,11 @@ class _Reader:
         """`index`: which event of this message, the first has the bare control id."""
         said = {name: value for name, value in data.items() if value != ""}
         event_id = self.message.control_id + (f"/{index + 1}" if index else "")
-        return HisEvent(
-            self.source, event_id, kind, self.at(), self.patient_id(), ref, {"trigger": self.trigger, **said}
-        )
+        where = self.source, event_id, kind, self.at(), self.patient_id(), ref
+        try:
+            return HisEvent(*where, {"trigger": self.trigger, **said})
+        except ValueError:
+            raise NotForUs("102", "a number in it is too long or not printable") from None
 
 
 def identifier(segment: Segment, field: int, kind: str) -> str:
