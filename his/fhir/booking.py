@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from core.clock import SHANGHAI
 from his.faults import Broken, Duplicate, NotSent
-from his.fhir.client import Conflict, FhirClient, Resource, version_of
+from his.fhir.client import Conflict, FhirClient, Resource
 from his.fhir.clinic import Clinic, Place, schedule_id
 from his.fhir.elements import identifiers, instant, objects, one, ref_id, required, text
 from his.fhir.options import FhirOptions
@@ -42,7 +42,6 @@ TYPES = "http://terminology.hl7.org/CodeSystem/v2-0276"
 WALK_IN, ROUTINE = "WALKIN", "ROUTINE"
 ENDED = frozenset({"cancelled", "entered-in-error"})
 TRIES = 3  # a Slot touched meanwhile by somebody who did not take it
-NEW = "urn:uuid:00000000-0000-4000-8000-000000000001"
 
 
 def no_step(_name: str) -> None:
@@ -106,8 +105,6 @@ class Booking:
             raise Duplicate
         slot = self._slot(order.slot_id, order.schedule_id, deadline)
         appointment = before_any_write(lambda: self._prepared(order, slot, deadline))
-        if self._options.booking == "transaction":
-            return self._at_once(order, slot, appointment, deadline)
         self._step("slot")
         _, _, held_by = order.hold_no.partition(":")
         taken = self._take(slot, "busy", order.op_key, held_by, deadline)
@@ -188,28 +185,6 @@ class Booking:
             raise
         except Conflict:
             raise Broken("conflict") from None
-
-    def _at_once(self, order: Order, slot: Resource, appointment: Resource, deadline: float) -> Resource:
-        """Slot and Appointment in one transaction."""
-        keys, (_, _, held_by) = self._keys(slot), order.hold_no.partition(":")
-        ours = bool(held_by) and held_by in keys and text(slot, "status") == "busy-tentative"
-        if not (ours or self._clinic.free(slot)):
-            raise Rejected(text(slot, "status"), "", RejectReason.SLOT_GONE)
-        taken = {**slot, "status": "busy", "identifier": [*self._foreign(slot), self._key(order.op_key)]}
-        key = f"identifier={self._options.op_key_system}|{order.op_key}"
-        entries = [
-            {"fullUrl": f"{self._options.base_url.rstrip('/')}/Slot/{slot['id']}", "resource": taken,
-             "request": {"method": "PUT", "url": f"Slot/{slot['id']}", "ifMatch": f'W/"{version_of(slot)}"'}},
-            {"fullUrl": NEW, "resource": appointment,
-             "request": {"method": "POST", "url": "Appointment", "ifNoneExist": key}},
-        ]  # fmt: skip
-        self._step("transaction")
-        try:
-            return self._client.transaction(entries, deadline)[1]
-        except Conflict:
-            if after_a_write(lambda: self._appointment_of(order.op_key, deadline)) is not None:
-                raise Duplicate from None  # by the same order, sent twice at once
-            raise Rejected("conflict", "", RejectReason.SLOT_GONE) from None
 
     def _prepared(self, order: Order, slot: Resource, deadline: float) -> Resource:
         """The Appointment we shall send; everything it needs is read before anything is written."""

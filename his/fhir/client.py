@@ -1,4 +1,4 @@
-"""FHIR R4's RESTful interactions over one endpoint: read, search with pages, create, update, transaction.
+"""FHIR R4's RESTful interactions over one endpoint: read, search with pages, create, update.
 
 Source: HL7 FHIR R4 (4.0.1), http.html, search.html, operationoutcome.html and valueset-issue-type.html.
 """
@@ -115,16 +115,6 @@ class FhirClient:
             kind, self._write(f"PUT /{kind}/{quote(str(resource['id']), safe='')}", headers, resource, deadline)
         )
 
-    def transaction(self, entries: list[Resource], deadline: float) -> list[Resource]:
-        """All of `entries` or none of them; the resources in their order."""
-        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        headers = {"Content-Type": MEDIA, "Prefer": "return=representation"}
-        reply = _of_kind("Bundle", self._write("POST /", headers, bundle, deadline))
-        parts = [part for part in _list(reply, "entry") if isinstance(part, dict)]
-        if len(parts) != len(entries):
-            raise Broken("bad_reply")
-        return [_part(part) for part in parts]
-
     def close(self) -> None:
         """Give back every connection."""
         self._endpoint.close()
@@ -224,20 +214,6 @@ def _by_outcome(outcome: Resource) -> Exception | None:
     return None
 
 
-def _part(entry: Resource) -> Resource:
-    """One entry of a transaction's answer."""
-    said, resource = entry.get("response"), entry.get("resource")
-    status = str(said.get("status", "")) if isinstance(said, dict) else ""
-    if not status.startswith("2"):
-        if status[:3] in ("409", "412"):
-            raise Conflict
-        outcome = said.get("outcome") if isinstance(said, dict) else None
-        raise (_by_outcome(outcome) if isinstance(outcome, dict) else None) or Broken("his_exception")
-    if not isinstance(resource, dict):
-        raise Broken("bad_reply")
-    return cast("Resource", resource)
-
-
 def _json(body: bytes) -> Resource | None:
     """The object in `body`, decimals exact; None for anything else."""
     try:
@@ -270,6 +246,6 @@ def _next(bundle: Resource) -> str:
 
 
 def _of_kind(kind: str, resource: Resource) -> Resource:
-    if resource.get("resourceType") != kind or not (kind == "Bundle" or isinstance(resource.get("id"), str)):
+    if resource.get("resourceType") != kind or not isinstance(resource.get("id"), str):
         raise Broken("bad_reply")
     return resource

@@ -34,10 +34,6 @@ class FhirOptions(BaseModel):
     departments: Literal["Organization", "HealthcareService"] = Field(
         "Organization", description="Which resources are the departments; of Organizations those of type dept"
     )
-    booking: Literal["slot_first", "transaction"] = Field(
-        "slot_first",
-        description="slot_first: take the Slot with If-Match, then write the Appointment; transaction: both in one Bundle",
-    )
     issues_cards: bool = Field(False, description="The server gives a new Patient its card number (create_card)")
     charges: Literal["none", "charge_item"] = Field(
         "none", description="charge_item: billable ChargeItems with priceOverride are what is still to pay"
