@@ -11,6 +11,7 @@ PACKAGES = [
     "his.hl7v2",
     "his.mapping",
     "his.port",
+    "his.rest",
     "his.views",
     "payments",
     "devices",

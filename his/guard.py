@@ -23,7 +23,7 @@ log = logging.getLogger("his.call")
 
 ANSWERED = frozenset({"his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
 """Reasons given by a HIS that is alive: one poisoned record must not cut everybody off."""
-OURS = frozenset({"busy", "closed", "unsupported_text"})
+OURS = frozenset({"busy", "closed", "unmapped_value", "unsupported_text"})
 """Reasons that say nothing about the HIS."""
 PASSING = frozenset({"reset", "refused", "truncated", "http_502", "http_503", "http_504"})
 """Faults that another try a moment later may not meet; a time-out has used the time up already."""

@@ -20,7 +20,10 @@ Open = Callable[[Any], Any]
 class Judge:
     """One operation's envelope and codes."""
 
-    def __init__(self, loaded: Loaded, envelope: Envelope, codes: Codes, at: At, *, write: bool) -> None:
+    def __init__(
+        self, loaded: Loaded, envelope: Envelope, codes: Codes, at: At, *, write: bool, many: bool = False
+    ) -> None:
+        """`many`: the answer is a list, and an empty one is an answer."""
         common = loaded.mapping.codes
         self._codes = merged(merged(common, loaded.mapping.write_codes) if write else common, codes)
         self._loaded, self._at = loaded, at
@@ -36,7 +39,7 @@ class Judge:
         self._rejected = self._codes.rejected or {}
         self._duplicate = frozenset(self._codes.duplicate or ()) if write else frozenset()
         self._exception = frozenset(self._codes.exception or ())
-        self._empty_is_nothing = self._codes.empty == "not_found"
+        self._empty_is_nothing = self._codes.empty == "not_found" and not many
         if self._code is not None and not self._ok:
             raise loaded.wrong((*at, "codes"), "no code means ok; name those that do")
         self._apart(codes)

@@ -107,7 +107,7 @@ class Mapper:
             raise self.loaded.wrong(at, "is a read: resolve and dedups are for writes")
         write = Template(self.loaded, kind, self._secrets).whole(operation.request, (*at, "request"))
         envelope = operation.envelope or self.loaded.mapping.envelope
-        judge = Judge(self.loaded, envelope, operation.codes, at, write=is_write)
+        judge = Judge(self.loaded, envelope, operation.codes, at, write=is_write, many=_many(kind))
         read = self._read(kind, operation.answer, (*at, "answer"), sure=is_write)
         self._ops[op] = _Way(operation.send, (*at, "send"), write, judge, read)
         if operation.resolve is True:
@@ -207,12 +207,18 @@ class Mapper:
                 raise self.loaded.wrong(("tables", name), "is no code list of the house; see his/port")
 
 
+def _many(kind: type[Any]) -> bool:
+    return kind_of(answer_type(kind)).base is tuple
+
+
 def _only(found: Any, counts: Any, root: Any, asked: Any) -> Any:
-    """The one object in a list: none is NotFound, more than one is AMBIGUOUS."""
+    """The one object of a list, or of its rows that count: none of those is NotFound, more than one is AMBIGUOUS."""
     if not isinstance(found, (list, dict)):
         raise Broken("bad_reply")
     rows = [row for row in rows_in(found) if counts is None or counts(row, root, asked)]
     if not rows:
+        if counts is None:
+            raise Broken("bad_reply")
         raise NotFound
     if len(rows) > 1:
         raise Rejected("ambiguous", "", RejectReason.AMBIGUOUS)

@@ -19,13 +19,14 @@ from his.mapping.load import Loaded
 from his.mapping.paths import MISSING, getter
 from his.mapping.schema import Spec
 from his.mapping.tables import house, unknown
-from his.port import Admission, Registration, ResultItem, Schedule, Settlement
+from his.port import Admission, Patient, Registration, ResultItem, Schedule, Settlement
 
 Reader = Callable[[Any, Any, Any], Any]
 """(place, whole reply, question) -> value. Raises Broken."""
 EMPTY: tuple[Any, ...] = (None, [], {})
 MAY_BE_EMPTY: dict[type, frozenset[str]] = {
     Admission: frozenset({"ward_code", "ward_name", "bed_no", "department", "doctor"}),
+    Patient: frozenset({"id_no", "phone"}),
     Registration: frozenset({"schedule_id"}),
     ResultItem: frozenset({"value"}),
     Schedule: frozenset({"doctor_code", "doctor_name", "department_code"}),

@@ -74,7 +74,7 @@ class Codes(Part):
     )
     exception: list[Code] | None = Field(None, description="The HIS failed: no answer.")
     empty: Literal["ok", "not_found"] | None = Field(
-        None, description="not_found: an ok code without data means that there is nothing."
+        None, description="not_found: an ok code without data means that there is no such thing; lists may be empty."
     )
     reason_path: str | None = Field(None, description="Where a refusal says its reason; from the whole reply.")
     reasons: dict[Code, Meaning] | None = Field(
@@ -137,7 +137,7 @@ class Operation(Part):
     send: dict[str, Any] = Field({}, description="The way there, as the adapter's transport takes it.")
     request: dict[str, Any] = Field(
         {},
-        description="What is sent: texts and numbers as they are, $field for a field of the question, $field? to leave "
+        description="What is sent: texts and numbers as they are, $field for a field of the question, $field~ to leave "
         "it out when empty; {asked: field} with money, formats, table, join, each; {secret: name}.",
     )
     envelope: Envelope | None = Field(None, description="Instead of the mapping's own.")

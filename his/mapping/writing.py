@@ -1,6 +1,6 @@
 """Compiles what is sent: a template of constants and fields of the question, made once into closures.
 
-{hospital: "H01", card: $card_no, day: {asked: from_day, formats: ["%Y%m%d"]}, clinic: $department_code?,
+{hospital: "H01", card: $card_no, day: {asked: from_day, formats: ["%Y%m%d"]}, clinic: $department_code~,
  fee: {asked: amount_fen, money: yuan}, sex: {asked: sex, table: {"0": male}}, key: {secret: app_key},
  lines: {asked: charge_nos, join: ","}, list: {asked: charge_nos, each: {no: $item}}}
 """
@@ -79,11 +79,11 @@ class Template:
 
     def _value(self, given: Any, at: At) -> Write:
         if isinstance(given, str) and given.startswith("$") and len(given) > 1:
-            name = given[1:].removesuffix("?")
+            name = given[1:].removesuffix("~")
             if name in self._constants:
                 constant = self._constants[name]
                 return lambda _: constant
-            return self._asked(Sent(asked=name, optional=given.endswith("?")), at)
+            return self._asked(Sent(asked=name, optional=given.endswith("~")), at)
         if isinstance(given, dict) and _SOURCES & given.keys() and given.keys() <= _OWN:
             return self._sent(given, at)
         if isinstance(given, dict):

@@ -22,8 +22,8 @@ from werkzeug.routing import Rule
 import kiosk_ui
 import portal
 from bench.rawsio import RawSio
-from his.port import AdmissionStatus, CardStatus
-from his.rest import read_admission, read_patient
+from his.mapping import Mapper, load
+from his.port import AdmissionQuery, AdmissionStatus, CardStatus, PatientQuery
 from tests.support.hub import HubHouse, cards
 
 MakeHouse = Callable[..., HubHouse]
@@ -114,8 +114,10 @@ def test_a_greeting_and_a_refusal_look_as_the_page_says(make_house: MakeHouse) -
 
 
 def test_the_patient_and_the_stay_shown_are_read_by_the_adapter() -> None:
-    patient = read_patient(json.loads(page("docs/integrator.md").example("patient")))
-    stay = read_admission(json.loads(page("docs/integrator.md").example("admission")))
+    renhe = Mapper(load("renhe-json"))
+    shown = {name: json.loads(page("docs/integrator.md").example(name)) for name in ("patient", "admission")}
+    patient = renhe.answer(PatientQuery(card_no="600000000017"), {"code": "0", "data": shown["patient"]})
+    stay = renhe.answer(AdmissionQuery(admission_no="2026000101"), {"code": "0", "data": shown["admission"]})
     assert patient.cards[0].status is CardStatus.ACTIVE
     assert patient.id_no
     assert stay.status is AdmissionStatus.ADMITTED

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from core.clock import SHANGHAI
 from his.faults import Broken
 from his.gateway import Gateway
+from his.mapping import Mapper, load
 from his.port import (
+    Admission,
     AdmissionQuery,
     AdmissionStatus,
     CardKind,
@@ -20,12 +22,24 @@ from his.port import (
     HisPort,
     NotFound,
     Op,
+    Patient,
     PatientQuery,
     Sex,
     Unavailable,
 )
-from his.rest import RestOptions, read_admission, read_patient
+from his.rest import RestOptions
 from tests.support.sims import HisSim
+
+RENHE = Mapper(load("renhe-json"))
+
+
+def read_patient(data: dict[str, object]) -> Patient:
+    return RENHE.answer(PatientQuery(patient_id="P1"), {"code": "0", "data": data})
+
+
+def read_admission(data: dict[str, object]) -> Admission:
+    return RENHE.answer(AdmissionQuery(admission_no="1"), {"code": "0", "data": data})
+
 
 Make = Callable[..., Gateway]
 CTX = Ctx(deadline_s=5)
@@ -33,7 +47,7 @@ CTX = Ctx(deadline_s=5)
 
 def test_the_adapter_is_a_his_port_and_says_what_it_can(make_his: Make) -> None:
     his: HisPort = make_his()
-    assert his.capabilities == {Op.HEALTH, Op.QUERY_PATIENT, Op.QUERY_ADMISSION}
+    assert his.capabilities == frozenset(Op)
     his.ask(HealthQuery(), CTX)
 
 
@@ -121,7 +135,7 @@ def test_codes_nobody_listed_become_unknown_and_are_never_guessed() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"admission_seq": "1"}, {"admission_seq": 0}, {"patient": None}, {"admitted_at": "22/11/2026"},
+    [{"admission_seq": "x"}, {"admission_seq": 0}, {"patient": None}, {"admitted_at": "22/11/2026"},
      {"admitted_at": "2026-13-22 08:00:00"}, {"admission_no": ""}],
 )  # fmt: skip
 def test_a_stay_that_cannot_be_told_is_a_bad_reply(change: dict[str, object]) -> None:

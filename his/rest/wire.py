@@ -1,0 +1,55 @@
+"""Parameters to bytes and bytes to a tree: JSON or forms, UTF-8 or GB 18030. Text is never guessed and never lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from his.faults import Broken
+from his.rest.signing import plain
+
+GB = "gb18030"
+_JSON = json.JSONDecoder(parse_float=Decimal)
+_CJK = re.compile(r"[\u4e00-\u9fff]")
+
+
+def real(charset: str) -> str:
+    """gbk and gb2312 are parts of GB 18030, which holds every character there is."""
+    return "utf-8" if charset == "utf-8" else GB
+
+
+def json_body(parameters: dict[str, Any], _charset: str) -> bytes:
+    """A JSON object in ASCII, which every charset contains."""
+    return json.dumps(parameters).encode("ascii")
+
+
+def form_body(parameters: dict[str, Any], charset: str) -> bytes:
+    """A form; UnicodeEncodeError when a text is no text (a lone surrogate)."""
+    texts = {name: plain(value) for name, value in parameters.items()}
+    return urlencode(texts, encoding=charset, errors="strict").encode("ascii")
+
+
+def tree(body: bytes, charset: str) -> Any:
+    """A JSON reply; Broken("bad_reply") when it is none, or not in the charset it should be in."""
+    try:
+        text = body.decode(charset)
+        if charset == GB:
+            _refuse_utf8(body)
+        return _JSON.decode(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        raise Broken("bad_reply") from None
+
+
+def _refuse_utf8(body: bytes) -> None:
+    """UTF-8 read as GB 18030 is often no error but nonsense: two Chinese characters in valid UTF-8 are no accident."""
+    if body.isascii():
+        return
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    if len(_CJK.findall(text)) >= 2:
+        raise Broken("bad_reply")
