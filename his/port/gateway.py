@@ -53,6 +53,10 @@ class HisPort(Protocol):
     def capabilities(self) -> frozenset[Op]:
         """What this HIS can do; anything else raises Unsupported."""
 
+    @property
+    def dedups(self) -> frozenset[Op]:
+        """Writes the HIS keeps once per op_key: the same command may be sent again under the same op_key."""
+
     def ask(self, query: Query[R], ctx: Ctx) -> Fetched[R]:
         """The answer to a question; NotFound, Rejected, Unavailable, Unsupported."""
 
