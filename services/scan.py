@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -33,7 +34,10 @@ from his.port import (
     Rejected,
     RejectReason,
 )
-from store.port import Accepts, NewScan, PassRow, PassUse, Scans, Station, StationKind
+from store.port import Accepts, FoundScan, NewScan, PassRow, PassUse, Scans, Station, StationKind
+
+InOrder = Callable[[Collection[str]], AbstractContextManager[None]]
+"""`ScanService.in_order`."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -93,6 +97,32 @@ class Answer:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A scan outcome, and the HIS's identifiers of whom it shows: for programs of the HIS, never for screens."""
+
+    body: Mapping[str, Any]
+    his: Mapping[str, str | int]
+
+
+def identifiers(answer: Answer) -> dict[str, str | int]:
+    """patient_id, and card_no or admission_no, admission_seq and wristband_no, as far as the answer knows them."""
+    if answer.patient is None:
+        return {}
+    his: dict[str, str | int] = {"patient_id": answer.patient.patient_id}
+    if answer.number:
+        his["card_no"] = answer.number
+    if (stay := answer.admission) is not None:
+        his.update(admission_no=stay.admission_no, admission_seq=stay.admission_seq)
+        if stay.wristband_no:
+            his["wristband_no"] = stay.wristband_no
+    return his
+
+
+def _again(done: FoundScan) -> Known:
+    return Known({**done.body, "seq": done.seq}, {"patient_id": done.patient_id} if done.patient_id else {})
+
+
 def _plain(outcome: Outcome, say: Say | None = None) -> Answer:
     words = WORDS[outcome]
     return Answer(outcome, replace(words, say=say) if say else words)
@@ -112,11 +142,48 @@ class ScanService:
     def handle(self, station: Station, scanned: Scanned) -> Mapping[str, Any]:
         """Classify, look up, decide, store, push. Returns the scan outcome; never raises for a bad code."""
         found = codes.classify(scanned.text, self._patterns, scanned.symbology)
-        return self._finish(station, scanned, found.code_class, self._decide(station, found))
+        return self._finish(station, scanned, found.code_class, self._decide(station, found))[0]
+
+    def handle_known(self, station: Station, scanned: Scanned, scan_id: str = "") -> Known:
+        """Like `handle`, with the HIS's identifiers. The same ``scan_id`` again gives the stored outcome again."""
+        if scan_id and (done := self._scans.find_scan(scan_id)) is not None:
+            return _again(done)
+        found = codes.classify(scanned.text, self._patterns, scanned.symbology)
+        body, answer = self._finish(station, scanned, found.code_class, self._decide(station, found), scan_id)
+        if isinstance(answer, FoundScan):
+            return _again(answer)
+        his = identifiers(answer)
+        if answer.outcome is Outcome.ALREADY_DONE and answer.first is not None:
+            first = self._scans.find_scan(answer.first.scan_id)
+            his = dict(_again(first).his) if first is not None else {}
+        return Known(body, his)
+
+    def look(self, viewer: Station, scanned: Scanned) -> tuple[CodeClass, Answer]:
+        """What a scan would find, as seen by ``viewer``: nothing is used up, stored or pushed."""
+        found = codes.classify(scanned.text, self._patterns, scanned.symbology)
+        return found.code_class, self._decide(viewer, found)
+
+    def compose(
+        self, viewer: Station, scanned: Scanned, code_class: CodeClass, answer: Answer, scan_id: str
+    ) -> dict[str, Any]:
+        """The scan outcome of a look; it has no place in a station's list, so ``seq`` is None."""
+        return {**self._body(viewer, scanned, code_class, answer, scan_id), "seq": None}
+
+    def classify(self, scanned: Scanned) -> codes.Classified:
+        """What the code is."""
+        return codes.classify(scanned.text, self._patterns, scanned.symbology)
 
     def busy(self, station: Station, scanned: Scanned) -> Mapping[str, Any]:
         """A reading that came while the queue of its device was full: said, never silent."""
-        return self._finish(station, scanned, CodeClass.UNKNOWN, _plain(Outcome.BUSY))
+        return self._finish(station, scanned, CodeClass.UNKNOWN, _plain(Outcome.BUSY))[0]
+
+    @contextmanager
+    def in_order(self, stations: Collection[str]) -> Iterator[None]:
+        """Store and publish several stations' events inside, in one order with their scans."""
+        with ExitStack() as held:
+            for station in sorted(stations):
+                held.enter_context(self._order[station])
+            yield
 
     def tell(self, station: str, kind: str, body: Mapping[str, Any]) -> None:
         """Store and push what is no scan (a device's state, a notice), in one order with the station's scans.
@@ -194,8 +261,11 @@ class ScanService:
 
     # ---------------------------------------------------------------- store and push
 
-    def _finish(self, station: Station, scanned: Scanned, code_class: CodeClass, answer: Answer) -> Mapping[str, Any]:
-        scan_id = new_id()
+    def _finish(
+        self, station: Station, scanned: Scanned, code_class: CodeClass, answer: Answer, scan_id: str = ""
+    ) -> tuple[Mapping[str, Any], Answer | FoundScan]:
+        """(outcome, the answer it says, or the stored scan when this very scan_id was handled before)."""
+        scan_id = scan_id or new_id()
         with self._order[station.code]:
             body = self._body(station, scanned, code_class, answer, scan_id)
             row = _row(station, scanned, answer, body)
@@ -205,10 +275,12 @@ class ScanService:
                 body = self._body(station, scanned, code_class, answer, scan_id)
                 row = _row(station, scanned, answer, body)
                 stored = self._scans.commit(row)
+            if isinstance(stored, FoundScan):  # the same scan, sent twice at once: the other one was stored and pushed
+                return {**stored.body, "seq": stored.seq}, stored
             assert isinstance(stored, int)
             body["seq"] = stored
             self._publish(ScanDone(station.code, stored, body, f'{row.text[:-1]},"seq":{stored}}}'))
-        return body
+        return body, answer
 
     def _body(
         self, station: Station, scanned: Scanned, code_class: CodeClass, answer: Answer, scan_id: str
