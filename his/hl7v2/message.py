@@ -121,7 +121,7 @@ class Message:
     @classmethod
     def read(cls, raw: bytes, undeclared: str = "") -> "Message":
         """`raw` without its frame; `undeclared`: see `decode`. Raises BadMessage."""
-        text, charset = decode(raw, undeclared)
+        text, charset = decode(raw.removeprefix(b"\xef\xbb\xbf"), undeclared)
         text = _SEGMENT_END.sub("\r", text.strip())
         head = _HEADER.match(text)
         if head is None or len({head[1], *head[2]}) != 1 + len(head[2]):
