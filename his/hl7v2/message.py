@@ -26,7 +26,7 @@ ASCII is what interface engines declare without looking, so it promises nothing.
 """
 PATH = r"[A-Z][A-Z0-9]{2}-[1-9]\d{0,2}(\.[1-9]\d?){0,2}"
 """SEG-field[.component[.subcomponent]], such as PV1-19.1."""
-_HEADER = re.compile(r"MSH([^\w\s])((?:(?!\1)[^\w\s]){2,5})\1")
+_HEADER = re.compile(r"MSH([^\w\s])((?:(?!\1)[^\w\s]){4,5})\1")
 _TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?)?(\d\d)?(?:\.\d{1,4})?([+-]\d{4})?")
 _SEGMENT_END = re.compile(r"\r\n?|\n(?=[A-Z][A-Z0-9]{2}(?:[^\w\s]|\Z))")
 _NULL = '""'

@@ -127,9 +127,9 @@ def test_a_damaged_message_is_read_or_refused_and_nothing_else(sample, data: st.
 def test_escapes_are_replaced_and_unknown_ones_stay() -> None:
     message = read(
         rf"{HEAD}"
-        + "\r"
-        + r"NTE|1||a\F\b\S\c\T\d\R\e\E\f|\X41E78E8B\|\Zabc\|\.sp3\x|lone\ end|\.sp99999999999\|\H\b\N\c"
-        + "\r"
+        "\r"
+        r"NTE|1||a\F\b\S\c\T\d\R\e\E\f|\X41E78E8B\|\Zabc\|\.sp3\x|lone\ end|\.sp99999999999\|\H\b\N\c"
+        "\r"
     )
     nte = message.segments("NTE")[0]
     assert [nte.get(n) for n in range(3, 10)] == [
