@@ -167,6 +167,9 @@ class Policies(Section):
     binding: BindingLimits = Field(BindingLimits(), description="Guards against guessing when cards are bound.")
     session_hours: int = Field(12, ge=1, le=720, description="Hours a patient stays signed in.")
     keep_events_days: int = Field(30, ge=1, le=3650, description="Days screens' event lists are kept.")
+    keep_his_calls_days: int = Field(
+        180, ge=30, le=3650, description="Days the log of calls to the HIS is kept; younger than 30 nobody can delete."
+    )
 
 
 class Secrets(Section):

@@ -21,8 +21,11 @@ from devices.serial.driver import SerialDriver
 from his.adapter import Adapter
 from his.gateway import Gateway
 from his.guard import GuardOptions
-from his.port import HisPort, Lane, OpClass
+from his.port import Lane, OpClass
+from hospital.call_log import CallLog
 from services.cards import CardService
+from services.his_resolver import HisResolver
+from services.his_writes import HisWrites, WriteOptions
 from services.login import LoginService
 from services.phone_codes import PhoneCodes
 from services.scan import ScanService
@@ -43,7 +46,10 @@ class Parts:
     bus: Bus
     vault: Vault
     store: Store
-    his: HisPort
+    his: Gateway
+    calls: CallLog
+    writes: HisWrites
+    resolver: HisResolver
     wechat: WechatOAuth
     stations: StationService
     scan: ScanService
@@ -54,23 +60,30 @@ class Parts:
     def close(self) -> None:
         """Close database and HIS connections."""
         self.his.close()
+        self.calls.close()
         self.store.close()
 
 
 def build(config: Config, clock: Clock | None = None, *, page_threads: int | None = None) -> Parts:
-    """Build the parts; `page_threads`: see `build_his`. Raises ConfigError."""
+    """Build the parts; `page_threads`: threads that serve pages, at most half may wait for the HIS. Raises ConfigError."""
     clock = clock or SystemClock()
     vault = Vault(decode_key(config.secrets.data_key.get_secret_value()))
-    his = build_his(config, page_threads)
+    adapter = his_adapter(config)  # a wrong option is said before a database is made
     store = Store(config.database.url, vault)
+    calls = CallLog(store.his_calls)
+    his = Gateway(adapter, guard_options(config, page_threads), calls.record)
     bus = Bus()
+    writing = write_options(config)
     wechat = WechatOAuthClient(config.wechat)
     patterns = Patterns(config.codes.patterns.card, config.codes.patterns.wristband)
     scan = ScanService(
         store.scans, his, patterns, clock, deadline_s=config.his.scan_deadline_ms / 1000, publish=bus.publish
     )
     return Parts(
-        config, clock, bus, vault, store, his, wechat,
+        config, clock, bus, vault, store, his, calls,
+        HisWrites(his, store.intents, clock, bus.publish, writing),
+        HisResolver(his, store.intents, clock, bus.publish, writing),
+        wechat,
         stations=StationService(store.stations, store.attempts, clock),
         scan=scan,
         cards=CardService(
@@ -89,12 +102,17 @@ HIS_ADAPTERS: Mapping[str, str] = {
 """Modules, each with `OPTIONS` (a pydantic model) and `make(options)`; only the one in use is imported."""
 
 
-def build_his(config: Config, page_threads: int | None = None) -> HisPort:
-    """The configured HIS behind its guard. `page_threads`: threads that serve pages, at most half may wait for the HIS.
+def build_his(config: Config) -> Gateway:
+    """The configured HIS behind its guard, for a command that asks it something. Raises ConfigError naming the option."""
+    return Gateway(his_adapter(config), guard_options(config))
 
-    Raises ConfigError naming the option.
-    """
-    return Gateway(his_adapter(config), guard_options(config, page_threads))
+
+def write_options(config: Config) -> WriteOptions:
+    """How writes are sent and asked about, as far as the configuration says."""
+    guard = config.his.guard
+    return WriteOptions(
+        deadline_s=guard.write_ms / 1000, longest_processing_s=guard.longest_processing_s, ask_s=guard.read_ms / 1000
+    )
 
 
 def his_adapter(config: Config) -> Adapter:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import peewee
 from flask import Blueprint, Response, jsonify
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 from devices.port import TROUBLE_STATES
 from his.port import Ctx, HealthQuery, HisError, Lane
 from hospital.bootstrap import Parts
 from hospital.wiring import HubParts
 from services.scan import ScanDone
+from store.port_his import FINAL_STATES, IntentState, NotStored
 
 
 def health_blueprint(parts: Parts, hub: HubParts | None) -> Blueprint:
@@ -20,6 +30,9 @@ def health_blueprint(parts: Parts, hub: HubParts | None) -> Blueprint:
     blueprint = Blueprint("health", __name__)
     registry = CollectorRegistry()
     _count_scans(parts, registry)
+    writes = Gauge(
+        "hospital_his_writes", "Writes to the HIS that are not settled, by state", ["state"], registry=registry
+    )
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
@@ -32,6 +45,7 @@ def health_blueprint(parts: Parts, hub: HubParts | None) -> Blueprint:
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
+        _count_writes(parts, writes)
         return Response(generate_latest(registry) + generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
@@ -51,6 +65,14 @@ def _reasons(parts: Parts, hub: HubParts | None) -> list[dict[str, Any]]:
         if change.state in TROUBLE_STATES:
             reasons.append({"part": f"device {code}", "reason": change.reason})
     return reasons
+
+
+def _count_writes(parts: Parts, gauge: Gauge) -> None:
+    """A database that fails leaves the last figures; /readyz says so."""
+    with contextlib.suppress(NotStored):
+        counts = parts.store.intents.counts()
+        for state in set(IntentState) - FINAL_STATES:
+            gauge.labels(state.value).set(counts.get(state, 0))
 
 
 def _count_scans(parts: Parts, registry: CollectorRegistry) -> None:

@@ -44,6 +44,7 @@ class Worker:
         if self._role != "portal":
             self._hub = HubParts(self._parts)
         app = create_app(self._parts, self._role, self._hub)
+        self._parts.calls.start()
         if self._extra is not None:
             self._extra(app, self._parts)
         if self._hub is not None:

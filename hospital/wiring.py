@@ -13,6 +13,7 @@ from devices.supervisor import Supervisor
 from his.port import Ctx, HealthQuery, HisError, Lane
 from hospital.bootstrap import DRIVERS, Parts
 from hospital.jobs import Every, sweep
+from hospital.write_jobs import WriteJobs
 from services.scan import ScanDone, Scanned, StationTold
 from store.port import Device, Station
 from web.hub import Hub, HubState
@@ -32,6 +33,7 @@ class HubParts:
         self._parts = parts
         self.devices = DeviceRoom(parts, self._tell_device)
         self.his_online = True
+        self.writes = WriteJobs(parts)
         state = HubState(devices=self.devices.of_station, his=self.his_state, now=parts.clock.now)
         self.hub = Hub(parts.stations, parts.store.scans, state, _origins(parts))
         parts.bus.subscribe(ScanDone, self._push_scan)
@@ -49,11 +51,13 @@ class HubParts:
         """Open the devices and start the jobs."""
         for job in self._jobs:
             job.start()
+        self.writes.start()
 
     def stop(self) -> None:
         """Close the devices and end the jobs."""
         for job in self._jobs:
             job.stop()
+        self.writes.stop()
         self.devices.stop()
 
     def his_state(self) -> Mapping[str, Any]:
@@ -82,6 +86,8 @@ class HubParts:
         if online == self.his_online:
             return
         self.his_online = online
+        if online:
+            self.writes.his_is_back()
         words = (
             say("医院系统已恢复", "The hospital system is back")
             if online
