@@ -26,7 +26,7 @@ _PLAIN_KEY = re.compile(r"\w+")
 class ViewsOptions(BaseModel):
     """How this HIS is reached; the form in the admin pages and `config.yaml` both come from here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     read_url: SecretStr = Field(
         description="postgresql:// or mariadb://user:password@host:port/database of an account that may only SELECT "
