@@ -21,6 +21,7 @@ from devices.camera.driver import CameraOptions
 from devices.replay import ReplayOptions
 from devices.serial.options import SerialOptions
 from his.rest import RestOptions
+from his.views import ViewsOptions
 from hospital.cli import main
 
 every_page = pytest.mark.parametrize("doc", pages(), ids=lambda doc: str(doc.path.relative_to(ROOT)))
@@ -138,6 +139,7 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "camera", CameraOptions),
         ("docs/operator.md", "replay", ReplayOptions),
         ("docs/integrator.md", "rest", RestOptions),
+        ("docs/integrator.md", "views", ViewsOptions),
     ],
 )
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from core.errors import ConfigError
@@ -89,3 +90,23 @@ def test_the_worked_examples_compile_and_say_honestly_what_they_do(name: str) ->
     assert adapter.resolvable == adapter.dedups == writes
     assert Op.SETTLE not in adapter.capabilities
     adapter.close()
+
+
+def test_the_mapping_and_the_options_of_the_document_work(tmp_path: Path) -> None:
+    page = Path("docs/integrator.md").read_text("utf-8")
+    shown = [
+        page.split(f"<!-- example: {name} -->\n```yaml\n")[1].split("```")[0] for name in ("his-views", "views-mapping")
+    ]
+    path = tmp_path / "shown.yaml"
+    path.write_text(shown[1], "utf-8")
+    options = yaml.safe_load(shown[0])["his"]["options"]
+    given = {
+        **options,
+        "read_url": URL,
+        "write_url": URL.replace("postgresql", "mariadb"),
+        "ca_file": None,
+        "ssl": "off",
+    }
+    adapter = make(OPTIONS.model_validate({**given, "mapping": str(path)}))
+    assert adapter.capabilities == {Op.QUERY_PATIENT, Op.TOP_UP}
+    assert adapter.dedups == adapter.resolvable == {Op.TOP_UP}
