@@ -172,6 +172,17 @@ class Policies(Section):
     )
 
 
+class Bridge(Section):
+    """The HTTP API for the HIS and its workstations."""
+
+    requests_per_minute: int = Field(
+        1200,
+        ge=10,
+        le=60_000,
+        description="Calls one client of the bridge may make in a minute; more are told to wait.",
+    )
+
+
 class Secrets(Section):
     """Keys; never written here in the clear."""
 
@@ -197,6 +208,7 @@ class Config(Section):
     wechat: Wechat = Field(Wechat(), description="The WeChat service account.")
     codes: Codes = Field(Codes(), description="Codes shown and read.")
     policies: Policies = Field(Policies(), description="Rules of the house.")
+    bridge: Bridge = Field(Bridge(), description="The HTTP API for the HIS and its workstations.")
     secrets: Secrets = Field(..., description="Keys; never written here in the clear.")
     log: Log = Field(Log(), description="What is written to standard error.")
 

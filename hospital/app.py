@@ -8,6 +8,7 @@ from flask import Flask, redirect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
+import bridge
 import kiosk_ui
 import portal
 from hospital.bootstrap import Parts
@@ -30,8 +31,9 @@ def create_app(parts: Parts, role: Role = "all", hub: HubParts | None = None) ->
     url = config.server.public_url
     i18n.init_app(app, secure=url.startswith("https://"))
     sessions.init_app(app, parts.store.sessions, parts.clock, public_url=url, hours=config.policies.session_hours)
-    # pairing has no session to protect: it takes a one-time code and gives a token, both in JSON
-    security.init_app(app, public_url=url, secret_key=parts.vault.session_key, exempt=(kiosk_ui.blueprint,))
+    # no session to protect: pairing takes a one-time code and gives a token in JSON, the bridge takes a bearer token
+    exempt = (kiosk_ui.blueprint, bridge.blueprint)
+    security.init_app(app, public_url=url, secret_key=parts.vault.session_key, exempt=exempt)
     static_files.init_app(app)
     app.register_blueprint(health_blueprint(parts, hub))
     if role in ("all", "portal"):
@@ -42,8 +44,10 @@ def create_app(parts: Parts, role: Role = "all", hub: HubParts | None = None) ->
         if hub is None:
             raise ValueError("the roles hub and all need the hub's parts")
         app.register_blueprint(kiosk_ui.blueprint)
+        # with the screens, not with the pages: a scan that comes in here must reach them in their order (ADR 15)
+        app.register_blueprint(bridge.blueprint)
         hub.hub.init_app(app)
-    errors.init_app(app, steps=steps)
+    errors.init_app(app, steps=steps, doors={bridge.PREFIX: bridge.answer_error})
     return app
 
 

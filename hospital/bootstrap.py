@@ -23,7 +23,10 @@ from his.gateway import Gateway
 from his.guard import GuardOptions
 from his.port import Lane, OpClass
 from hospital.call_log import CallLog
+from services.bridge_clients import BridgeClientService
+from services.bridge_scans import BridgeScanService
 from services.cards import CardService
+from services.his_events import HisEventService
 from services.his_resolver import HisResolver
 from services.his_writes import HisWrites, WriteOptions
 from services.login import LoginService
@@ -56,6 +59,9 @@ class Parts:
     cards: CardService
     login: LoginService
     codes: PhoneCodes
+    his_events: HisEventService
+    bridge_clients: BridgeClientService
+    bridge_scans: BridgeScanService
 
     def close(self) -> None:
         """Close database and HIS connections."""
@@ -92,6 +98,11 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
         ),
         login=LoginService(store.followers, store.sessions, wechat, clock),
         codes=PhoneCodes(store.bindings, store.scans, clock, config.codes.mode),
+        his_events=HisEventService(store.his_events, store.stations, scan.in_order, clock, his.forget, bus.publish),
+        bridge_clients=BridgeClientService(
+            store.bridge_clients, store.stations, store.attempts, clock, per_minute=config.bridge.requests_per_minute
+        ),
+        bridge_scans=BridgeScanService(scan, store.bridge_scans, store.stations, clock),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import click
 
 from core.config import load
 from hospital.cli_base import CONFIG, parts_of, plainly, write_key
+from hospital.cli_bridge import bridge
 from hospital.cli_devices import devices, his_group
 
 
@@ -227,5 +228,6 @@ def stations_revoke(code: str, config_path: Path) -> None:
         click.echo(f"{parts.stations.revoke(code)} screens of {code} are no longer paired")
 
 
+main.add_command(bridge)
 main.add_command(devices)
 main.add_command(his_group)

@@ -41,8 +41,9 @@ class Every:
 
 
 def sweep(store: Store, clock: Clock, keep_days: int) -> None:
-    """Drop station events past their time, used steps with them, and expired sessions."""
-    gone = store.scans.prune(clock.now() - timedelta(days=keep_days))
+    """Drop station events past their time, used steps and what the bridge noted with them, and expired sessions."""
+    before = clock.now() - timedelta(days=keep_days)
+    gone = store.scans.prune(before) + store.bridge_scans.prune(before) + store.his_events.prune(before)
     gone += store.sessions.prune(clock.now())
     if gone:
         log.info("swept %d old rows", gone)

@@ -15,6 +15,7 @@ from core.config import Config, load
 from core.errors import ConfigError
 from hospital.app import Role, create_app
 from hospital.bootstrap import Parts, build
+from hospital.his_news import HisNews
 from hospital.logs import configure
 from hospital.server import SPARE_THREADS, Server, lower_priority
 from hospital.slices import ask_for_short_slices
@@ -31,6 +32,7 @@ class Worker:
         self._config, self._role, self._extra = config, role, extra
         self._parts: Parts | None = None
         self._hub: HubParts | None = None
+        self._news: HisNews | None = None
 
     def make(self) -> Any:
         """Build everything, start the hub's work, return the WSGI app."""
@@ -49,6 +51,9 @@ class Worker:
             self._extra(app, self._parts)
         if self._hub is not None:
             self._hub.start()
+        else:
+            self._news = HisNews(self._parts)
+            self._news.start()
         gc.collect()
         gc.freeze()  # what is built now lives as long as the process: the collector need not look at it during a scan
         gc.set_threshold(10_000, 50, 50)
@@ -63,6 +68,8 @@ class Worker:
         """Stop devices and jobs, close the database."""
         if self._hub is not None:
             self._hub.stop()
+        if self._news is not None:
+            self._news.stop()
         if self._parts is not None:
             self._parts.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,11 +99,25 @@ def answer(refusal: Refusal, status: int, steps: Mapping[str, Step], reference: 
     return response
 
 
-def init_app(app: Flask, *, steps: Mapping[str, Step]) -> None:
-    """Answer this app's errors; ``steps`` turns a refusal's next step into a link."""
+Door = Callable[[Exception], Response]
+"""Answers every error under one prefix, also where no view was reached."""
+
+
+def init_app(app: Flask, *, steps: Mapping[str, Step], doors: Mapping[str, Door] | None = None) -> None:
+    """Answer this app's errors; ``steps`` turns a refusal's next step into a link.
+
+    ``doors``: what answers instead under an address such as ``/bridge``.
+    """
+    own = doors or {}
+
+    def door() -> Door | None:
+        path = request.path
+        return next((own[prefix] for prefix in own if path == prefix or path.startswith(f"{prefix}/")), None)
 
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
+        if (there := door()) is not None:
+            return there(refusal)
         return answer(refusal, status_of(refusal), steps)
 
     @app.errorhandler(CSRFError)
@@ -112,6 +126,8 @@ def init_app(app: Flask, *, steps: Mapping[str, Step]) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
+        if (there := door()) is not None:
+            return there(error)
         if error.response is not None or (error.code or 500) < 400:
             return make_response(error.get_response())
         status = error.code or 500
@@ -123,6 +139,8 @@ def init_app(app: Flask, *, steps: Mapping[str, Step]) -> None:
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response:
+        if (there := door()) is not None:
+            return there(error)
         reference = new_id()[-8:].upper()
         # the route, not the address: an address may hold what must not be logged
         log.error("unexpected error, reference %s, at %s", reference, request.endpoint, exc_info=error)

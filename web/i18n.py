@@ -69,7 +69,7 @@ def init_app(app: Flask, *, secure: bool) -> None:
 
     @app.after_request
     def remember(response: Response) -> Response:
-        if request.args.get("lang") in LANGUAGES:
+        if request.args.get("lang") in LANGUAGES and response.mimetype == "text/html":
             response.set_cookie(
                 COOKIE, request.args["lang"], max_age=_YEAR_S, secure=secure, httponly=True, samesite="Lax"
             )
