@@ -1,0 +1,1 @@
+"""One suite for every HIS adapter: `subject.py` says how an adapter joins it."""
