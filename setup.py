@@ -38,6 +38,7 @@ TEST = [
     "hypothesis",
     "import-linter",
     "mypy",
+    "openapi-spec-validator",
     "pillow",
     "playwright",
     "psycopg[binary]",
