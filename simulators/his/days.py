@@ -1,5 +1,7 @@
 """The outpatient calendar: schedules, slots and registrations of any day, drawn from the seed and the date.
 
+It also brings the wards' charges up to the day.
+
 A simulator started next week has the 14 days after next week's start: each day is made once, when first needed.
 """
 
@@ -7,6 +9,8 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+
+from simulators.his import inpatient, ledger
 
 Row = tuple[object, ...]
 DAYS = 14
@@ -17,8 +21,9 @@ STOPPED_ONE_IN = 60  # schedules whose clinic is stopped (停诊)
 
 
 def ensure(db: sqlite3.Connection, seed: int, today: date) -> int:
-    """Make what is missing of the DAYS days from `today` on; how many days were made. Commits."""
+    """Make what is missing of the DAYS days from `today` on; how many days were made. A transaction of its own."""
     made = 0
+    db.execute("BEGIN IMMEDIATE")
     patients = [row[0] for row in db.execute("SELECT patient_id FROM patients WHERE NOT deceased ORDER BY 1")]
     for offset in range(DAYS):
         day = today + timedelta(days=offset)
@@ -27,7 +32,9 @@ def ensure(db: sqlite3.Connection, seed: int, today: date) -> int:
         make_day(db, seed, day, offset, patients)
         made += 1
     demo_numbers(db, today)
-    db.commit()
+    demo_appointment(db, today)
+    inpatient.charge_until(db, seed, today)
+    db.execute("COMMIT")
     return made
 
 
@@ -59,11 +66,14 @@ def make_day(db: sqlite3.Connection, seed: int, day: date, offset: int, patients
                     number = f"R{schedule_id[1:]}{slot_no:02d}"
                     asked = day - timedelta(days=offset + rng.randrange(1, 8))
                     made_at = f"{asked} {rng.randrange(7, 21):02d}:{rng.randrange(60):02d}:00"
-                    registrations.append((number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid"))
+                    txn = paid_outside(db, patient, fee, made_at)
+                    registrations.append(
+                        (number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid", txn, ledger.WECHAT)
+                    )
                 slots.append((schedule_id, slot_no, at, patient))
     db.executemany("INSERT INTO schedules VALUES (?,?,?,?,?,?,?,?)", schedules)
     db.executemany("INSERT INTO slots VALUES (?,?,?,?)", slots)
-    db.executemany("INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?)", registrations)
+    db.executemany("INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?,?,?)", registrations)
 
 
 def demo_numbers(db: sqlite3.Connection, today: date) -> None:
@@ -88,9 +98,35 @@ def demo_numbers(db: sqlite3.Connection, today: date) -> None:
             "UPDATE slots SET patient_id = ? WHERE schedule_id = ? AND slot_no = ?", (patient, schedule_id, slot_no)
         )
         db.execute(
-            "INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?)",
-            (number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid"),
-        )
+            "INSERT INTO registrations VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (number, patient, schedule_id, slot_no, queue_no, fee, made_at, "valid",
+             paid_outside(db, patient, fee, made_at), ledger.WECHAT),
+        )  # fmt: skip
+
+
+def demo_appointment(db: sqlite3.Connection, today: date) -> None:
+    """王小明 has a booking three days ahead, made once a day, whatever became of the one before."""
+    day = today + timedelta(days=3)
+    number = f"A{day:%Y%m%d}000001"
+    if db.execute("SELECT 1 FROM appointments WHERE appointment_no = ?", (number,)).fetchone():
+        return
+    schedule_id, fee, slot_no = db.execute(
+        "SELECT schedule_id, fee_fen, MIN(slot_no) FROM schedules s JOIN slots USING (schedule_id)"
+        " WHERE day = ? AND status = 'open' AND patient_id IS NULL AND NOT EXISTS (SELECT 1 FROM registrations r"
+        " WHERE r.schedule_id = s.schedule_id AND r.patient_id = 'P0000001') GROUP BY schedule_id ORDER BY 1 LIMIT 1",
+        (f"{day}",),
+    ).fetchone()
+    db.execute("UPDATE slots SET patient_id = 'P0000001' WHERE schedule_id = ? AND slot_no = ?", (schedule_id, slot_no))
+    made_at = f"{today - timedelta(days=1)} 20:10:00"
+    db.execute(
+        "INSERT INTO appointments VALUES (?,?,?,?,?,?,?,?)",
+        (number, "P0000001", schedule_id, slot_no, fee, made_at, "valid", f"N{number[1:]}"),
+    )
+
+
+def paid_outside(db: sqlite3.Connection, patient: str, fee: int, at: str) -> str:
+    """A fee that some other channel took; its transaction number."""
+    return ledger.move(db, ledger.Movement(ledger.DESK, "register", patient, fee, ledger.WECHAT, at))
 
 
 def parts_of(rng: random.Random, index: int) -> tuple[str, ...]:

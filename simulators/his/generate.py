@@ -5,7 +5,7 @@ import sqlite3
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from simulators.his import days, money, people, words
+from simulators.his import days, inpatient, money, people, results, words
 from simulators.his.schema import DDL, VERSION
 
 CURRENT = 60
@@ -26,7 +26,7 @@ def open_hospital(path: Path, seed: int, today: date) -> sqlite3.Connection:
             leftover.unlink(missing_ok=True)
         _build(fresh, seed, today)
         fresh.replace(path)  # a start that was killed leaves no half hospital
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, isolation_level=None)  # a write begins and ends its own transaction
     db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=1;")
     days.ensure(db, seed, today)
     return db
@@ -55,7 +55,8 @@ def _build(path: Path, seed: int, today: date) -> None:
     _patients(db, everybody)
     _stays(db, random.Random(f"{seed}:stays"), everybody, today)
     money.fill(db, random.Random(f"{seed}:money"), everybody, today)
-    _reports(db, random.Random(f"{seed}:reports"), everybody, today)
+    inpatient.fill(db, seed, today)
+    results.fill(db, random.Random(f"{seed}:reports"), everybody, today)
     db.commit()
     db.close()
 
@@ -77,11 +78,8 @@ def _house(db: sqlite3.Connection, rng: random.Random) -> None:
 
 def _patients(db: sqlite3.Connection, everybody: list[people.Person]) -> None:
     db.executemany(
-        "INSERT INTO patients VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (one.patient_id, one.name, one.sex, f"{one.born}", one.id_no, one.phone, one.deceased, one.balance_fen)
-            for one in everybody
-        ],
+        "INSERT INTO patients VALUES (?,?,?,?,?,?,?)",
+        [(one.patient_id, one.name, one.sex, f"{one.born}", one.id_no, one.phone, one.deceased) for one in everybody],
     )
     cards = [(one.card_no, one.patient_id, "01", "3" if one.deceased else "1") for one in everybody]
     cards[10] = (*cards[10][:3], "2")  # 欧阳婉清 lost her first card and holds a second
@@ -145,35 +143,3 @@ def _ward_for(one: people.Person, today: date, rng: random.Random) -> str:
     if one.sex == "2" and 20 <= age <= 45:
         return rng.choice(("W03", "W03", "W02"))
     return "W01" if age >= 55 and rng.random() < 0.6 else "W02"
-
-
-def _reports(db: sqlite3.Connection, rng: random.Random, everybody: list[people.Person], today: date) -> None:
-    """Laboratory and imaging reports; 王小明 has two of each, one report in twelve is not released yet."""
-    reports, items = [], []
-    doctors = [row[0] for row in db.execute("SELECT code FROM doctors ORDER BY code")]
-    patients = ["P0000001"] * 4 + [one.patient_id for one in rng.sample(everybody[1:], 180)]
-    for index, patient in enumerate(patients):
-        number = f"B{index + 1:07d}"
-        lab = index % 2 == 0 if index < 4 else rng.random() < 0.7
-        sampled = datetime.combine(today - timedelta(days=rng.randrange(1, 90)), datetime.min.time())
-        sampled += timedelta(minutes=rng.randrange(7 * 60, 16 * 60))
-        pending = index >= 4 and rng.randrange(12) == 0
-        released = None if pending else f"{sampled + timedelta(hours=rng.randrange(1, 20)):%Y-%m-%d %H:%M:%S}"
-        head = (patient, f"{sampled:%Y-%m-%d %H:%M:%S}", released, rng.choice(doctors))
-        if lab:
-            name, tests = rng.choice(words.LAB_PANELS)
-            reports.append((number, patient, "lab", name, *head[1:], "", ""))
-            items += [(number, line + 1, *_result(rng, test)) for line, test in enumerate(tests)]
-        else:
-            name, findings, conclusion = rng.choice(words.IMAGING)
-            reports.append((number, patient, "imaging", name, *head[1:], findings, conclusion))
-    db.executemany("INSERT INTO reports VALUES (?,?,?,?,?,?,?,?,?)", reports)
-    db.executemany("INSERT INTO report_items VALUES (?,?,?,?,?,?,?,?)", items)
-
-
-def _result(rng: random.Random, test: tuple[str, str, float, float, int]) -> tuple[str, ...]:
-    """Name, value, unit, low, high, flag (H, L or N, always agreeing with the limits)."""
-    name, unit, low, high, digits = test
-    value = round(max(0.0, rng.gauss((low + high) / 2, (high - low) / 3.4)), digits)
-    flag = "H" if value > high else "L" if value < low else "N"
-    return name, f"{value:.{digits}f}", unit, f"{low:g}", f"{high:g}", flag

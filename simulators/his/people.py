@@ -1,4 +1,4 @@
-"""The patients: twelve fixed ones that demo and tests may name, and the rest of the 400 drawn from the seed.
+"""The patients: thirteen fixed ones that demo and tests may name, and the rest of the 400 drawn from the seed.
 
 ID numbers carry a right check digit and the area 990101, which GB/T 2260 gives to no place; phones are 1990000xxxx.
 Card numbers are 600000000000 plus a multiple of 17, so that one wrong digit, or two swapped, is nobody's card.
@@ -25,6 +25,7 @@ class Person:
     born: date
     deceased: bool = False
     balance_fen: int = 0
+    same_as: int = 0  # the number of this person's first file, where a second was made by mistake
 
     @property
     def patient_id(self) -> str:
@@ -44,7 +45,7 @@ class Person:
     @property
     def id_no(self) -> str:
         """18 characters; the 17th is odd for men."""
-        order = self.number % 499 * 2 + (1 if self.sex == "1" else 0)
+        order = (self.same_as or self.number) % 499 * 2 + (1 if self.sex == "1" else 0)
         body = f"{AREA}{self.born:%Y%m%d}{order:03d}"
         return body + check_digit(body)
 
@@ -89,6 +90,8 @@ def everybody(seed: int, today: date) -> list[Person]:
             name = people[-7].name
         balance = rng.choice((0, 0, rng.randrange(100, 60_000)))
         people.append(Person(len(people) + 1, name, sex, today - timedelta(days=age_days), False, balance))
+    twice = people[11]
+    people[-1] = Person(COUNT, twice.name, twice.sex, twice.born, same_as=twice.number)
     return people
 
 

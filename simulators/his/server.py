@@ -1,31 +1,36 @@
-"""HTTP/1.1 on asyncio, small and quick: keep-alive, TCP_NODELAY, one thread, about 0.1 ms a lookup."""
+"""Two ports over one world: the HIS itself, and the switches, which answer even while the HIS is `down`."""
 
 import asyncio
-import contextlib
-import hmac
 import json
 import socket
-import struct
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
-from simulators.his import faults
-from simulators.his.world import NoData, Refused, World
+from simulators.his import clinic, faults
+from simulators.his.answers import Data, Duplicate, NoData, Refused
+from simulators.his.connection import Connection, bound
+from simulators.his.faces import Outcome
+from simulators.his.world import ALIASES, World
 
-REQUEST_CAP = 256 * 1024
-JSON_TYPE = "application/json; charset=utf-8"
+OTHERS = ("P0000009", "P0000008")  # whose numbers an answer of `wrong_record` carries
+COUNTED = (
+    "patients", "cards", "holds", "registrations", "appointments", "ledger", "settlements", "invoices", "op_log",
+)  # fmt: skip
 
 
 class HisServer:
-    """Two ports: the HIS itself, and an admin port that answers even while the HIS is `down`."""
+    """Listens, answers, counts, and goes wrong when told to."""
 
-    def __init__(self, world: World, token: str) -> None:
+    def __init__(self, world: World, token: str, *, soap: bool = False) -> None:
         self.world = world
-        self.token = token.encode()
-        self.fault = faults.Fault()
+        self.token = token
+        self.soap = soap
+        self.faults: list[faults.Fault] = []
         self.calls: Counter[str] = Counter()
         self.connections: set[Connection] = set()
+        self.host = ""
         self.port = 0
         self.admin_port = 0
         self._server: asyncio.Server | None = None
@@ -39,7 +44,7 @@ class HisServer:
         self.port = self._server.sockets[0].getsockname()[1]
         self._admin = await loop.create_server(lambda: Connection(self, admin=True), host, 0)
         self.admin_port = self._admin.sockets[0].getsockname()[1]
-        self._host = host
+        self.host = host
 
     async def stop(self) -> None:
         """Close both ports and every connection."""
@@ -51,188 +56,116 @@ class HisServer:
         if self._parked is not None:
             self._parked.close()
 
-    async def set_fault(self, fault: faults.Fault) -> None:
+    def answer(self, op: str, asked: Data | None, *, twice: bool = False) -> Outcome:
+        """Carry out one operation; what became of it."""
+        op = ALIASES.get(op, op)
+        self.calls[op] += 1
+        try:
+            if asked is None or (op not in self.world.reads and op not in self.world.writes):
+                return Outcome("exception", "无此接口或参数错误")
+            data = self.world.call_twice(op, asked) if twice else self.world.call(op, asked)
+            return Outcome("ok", "", data)
+        except NoData:
+            return Outcome("nodata", "未查询到数据")
+        except Duplicate:
+            return Outcome("duplicate", "重复请求")
+        except Refused as no:
+            return Outcome("refused", str(no), {}, no.reason, no.shortfall_fen)
+        except (ValueError, TypeError, KeyError):
+            return Outcome("exception", "参数错误")
+
+    def fault_for(self, op: str) -> faults.Fault | None:
+        """The fault that strikes this call, the newest first; it is used up by it."""
+        if not self.faults:
+            return None
+        op = ALIASES.get(op, op)
+        for fault in reversed(self.faults):
+            if fault.strikes(op):
+                if fault.times is not None:
+                    fault.times -= 1
+                return fault
+        return None
+
+    def mistaken(self, mode: str, outcome: Outcome) -> Outcome:
+        """A right answer made wrong: `wrong_sums` or `wrong_record`."""
+        if mode == "wrong_sums":
+            return Outcome(outcome.kind, outcome.message, faults.wrong_sums(outcome.data))
+        asked_for = str(outcome.data.get("patient_id", ""))
+        other = self.world.patients[next(one for one in OTHERS if one != asked_for)]
+        stay = next(one for one in self.world.by_wristband.values() if one["patient_id"] != asked_for)
+        return Outcome(outcome.kind, outcome.message, faults.wrong_record(outcome.data, other, stay))
+
+    def fetch_url(self) -> str:
+        """Where the external entity points: on the switches' port, which counts who comes."""
+        return f"http://{self.host}:{self.admin_port}/_sim/entity"
+
+    async def set_fault(self, fault: faults.Fault, *, add: bool = False) -> None:
         """Switch; `down` closes the port but keeps its number, so nobody else can take it meanwhile."""
-        self.fault = fault
+        self.faults = [*(self.faults if add else []), *([] if fault.mode == "none" else [fault])]
+        down = any(one.mode == "down" for one in self.faults)
         loop = asyncio.get_running_loop()
-        if fault.mode == "down" and self._server is not None:
+        if down and self._server is not None:
             self._server.close()
             self._server = None
             for connection in list(self.connections):
                 if not connection.admin:
                     connection.abort()
             await asyncio.sleep(0)
-            self._parked = bound(self._host, self.port)
-        elif fault.mode != "down" and self._parked is not None:
+            self._parked = bound(self.host, self.port)
+        elif not down and self._parked is not None:
             self._parked.close()
-            listener = bound(self._host, self.port)
+            listener = bound(self.host, self.port)
             self._parked = None
             self._server = await loop.create_server(lambda: Connection(self, admin=False), sock=listener, backlog=512)
 
-    def answer(self, op: str, body: bytes) -> bytes:
-        """The reply to one operation, as JSON bytes."""
-        self.calls[op] += 1
-        run = self.world.operations.get(op)
-        try:
-            asked = json.loads(body or b"{}")
-            if run is None or not isinstance(asked, dict):
-                return reply("-1", "无此接口或参数错误")
-            return reply("0", "", run(asked))
-        except NoData:
-            return reply("1", "未查询到数据")
-        except Refused as refused:
-            return reply("2", str(refused))
-        except (ValueError, TypeError, KeyError):
-            return reply("-1", "参数错误")
-
-    async def admin(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        """The switches: fault, clock, calls. A status and a JSON value."""
-        if (method, path) == ("GET", "/_sim/calls"):
-            return 200, dict(self.calls)
+    async def switch(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """The switches and the counts: a status and a JSON value."""
+        path, _, query = path.partition("?")
+        if method == "GET":
+            return self._counts(path, dict(parse_qsl(query)))
         try:
             asked = json.loads(body or b"{}")
             if (method, path) == ("POST", "/_sim/fault"):
-                await self.set_fault(faults.read(asked))
-                return 200, {"mode": self.fault.mode}
+                fault = faults.read(asked, ALIASES)
+                if fault.mode == "none" or "dedup" in asked:
+                    self.world.dedup = asked.get("dedup", True) is True
+                await self.set_fault(fault, add=asked.get("add") is True)
+                return 200, {"mode": fault.mode}
             if (method, path) == ("POST", "/_sim/clock"):
                 self.world.clock_offset = timedelta(seconds=float(asked["offset_s"]))
-                return 200, {"now": f"{self.world.now():%Y-%m-%d %H:%M:%S}"}
+                return 200, {"now": self.world.wall()}
+            if (method, path) == ("POST", "/_sim/stop_clinic"):
+                return 200, {"stopped": clinic.stop_clinic(self.world, str(asked["schedule_id"]))}
         except (ValueError, TypeError, KeyError) as wrong:
             return 400, {"error": str(wrong)}
         return 404, {"error": "no such switch"}
 
+    def _counts(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
+        world = self.world
+        match path:
+            case "/_sim/calls":
+                return 200, dict(self.calls)
+            case "/_sim/entity":
+                self.calls["_entity"] += 1
+                return 200, {}
+            case "/_sim/rows":
+                ops = world.rows("SELECT op, COUNT(*) AS rows, COUNT(DISTINCT op_key) AS keys FROM op_log GROUP BY op")
+                tables = {name: world.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"] for name in COUNTED}
+                return 200, {"tables": tables, "ops": {row.pop("op"): row for row in ops}}
+            case "/_sim/ledger":
+                return 200, self._ledger(query)
+        return 404, {"error": "no such switch"}
 
-class Connection(asyncio.Protocol):
-    """One peer; answers requests one after the other."""
+    def _ledger(self, query: dict[str, str]) -> Any:
+        keys = [key for key in ("op_key", "patient_id", "op", "account") if key in query]
+        where = " AND ".join(f"{key} = ?" for key in keys) or "1"
+        values = [query[key] for key in keys]
+        rows = self.world.rows(f"SELECT * FROM ledger WHERE {where} ORDER BY txn", *values)
+        accounts: Counter[str] = Counter()
+        for row in rows:
+            accounts[row["account"]] += row["amount_fen"]
+        return {"rows": rows, "total_fen": sum(row["amount_fen"] for row in rows), "accounts": accounts}
 
-    def __init__(self, server: HisServer, *, admin: bool) -> None:
-        self._server = server
-        self.admin = admin
-        self._buffer = bytearray()
-        self._task: asyncio.Task[None] | None = None
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio sets TCP_NODELAY itself."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._server.connections.add(self)
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """Forget the peer and whatever was being dripped to it."""
-        self._server.connections.discard(self)
-        if self._task is not None:
-            self._task.cancel()
-
-    def abort(self) -> None:
-        """RST, as a killed process gives."""
-        sock = self._transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Collect; serve as soon as a whole request is there."""
-        self._buffer += data
-        if self._task is None:
-            self._next()
-
-    def _next(self) -> None:
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            lines = bytes(self._buffer[:end]).split(b"\r\n")
-            headers = dict(line.lower().partition(b": ")[::2] for line in lines[1:])
-            token = next((line[9:] for line in lines[1:] if line[:9].lower() == b"x-token: "), b"")
-            length = int(headers.get(b"content-length", b"0") or b"0")
-            if length > REQUEST_CAP or len(self._buffer) > REQUEST_CAP + 16_384:
-                self._transport.close()
-                return
-            if len(self._buffer) < end + 4 + length:
-                return
-            body = bytes(self._buffer[end + 4 : end + 4 + length])
-            del self._buffer[: end + 4 + length]
-            self._serve(lines[0].decode("latin-1"), token, body)
-            if self._task is not None:
-                return
-
-    def _serve(self, start: str, token: bytes, body: bytes) -> None:
-        method, _, rest = start.partition(" ")
-        path = rest.partition(" ")[0]
-        if path.startswith("/_sim/"):
-            self._later(self._admin(method, path, body))
-            return
-        if method != "POST" or not path.startswith("/api/") or self.admin:
-            self._send(404, reply("-1", "无此接口"))
-            return
-        if not hmac.compare_digest(token, self._server.token):
-            self._send(401, reply("-1", "令牌无效"))
-            return
-        op = path[5:]
-        answer = self._server.answer(op, body)
-        if self._server.fault.strikes(op):
-            self._misbehave(self._server.fault, answer)
-        else:
-            self._send(200, answer)
-
-    def _misbehave(self, fault: faults.Fault, answer: bytes) -> None:
-        match fault.mode:
-            case "slow":
-                self._later(self._slow(fault.ms, answer))
-            case "hang":
-                self._later(asyncio.sleep(3600))
-            case "drip":
-                self._later(self._drip(fault.ms, answer))
-            case "reset" | "down":
-                self.abort()
-            case "html500":
-                self._send(500, faults.ERROR_PAGE, "text/html; charset=utf-8")
-            case "garbage":
-                self._send(200, faults.GARBAGE)
-            case "truncated":
-                self._transport.write(head(200, JSON_TYPE, len(answer)) + answer[: len(answer) // 2])
-                self._transport.close()
-
-    def _later(self, work: Any) -> None:
-        async def run() -> None:
-            await work
-            self._task = None
-            self._next()
-
-        self._task = asyncio.get_running_loop().create_task(run())
-
-    async def _slow(self, ms: int, answer: bytes) -> None:
-        await asyncio.sleep(ms / 1000)
-        self._send(200, answer)
-
-    async def _drip(self, ms: int, answer: bytes) -> None:
-        for byte in head(200, JSON_TYPE, len(answer)) + answer:
-            self._transport.write(bytes((byte,)))
-            await asyncio.sleep(ms / 1000)
-
-    async def _admin(self, method: str, path: str, body: bytes) -> None:
-        status, value = await self._server.admin(method, path, body)
-        self._send(status, json.dumps(value, ensure_ascii=False).encode())
-
-    def _send(self, status: int, body: bytes, media_type: str = JSON_TYPE) -> None:
-        self._transport.write(head(status, media_type, len(body)) + body)
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that holds `port` without listening: to connect to it is to be refused."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, port))
-    return sock
-
-
-def head(status: int, media_type: str, length: int) -> bytes:
-    """Status line and headers."""
-    word = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}.get(status, "Internal Server Error")
-    return (
-        f"HTTP/1.1 {status} {word}\r\nServer: his-simulator\r\nContent-Type: {media_type}\r\n"
-        f"Content-Length: {length}\r\n\r\n"
-    ).encode("ascii")
-
-
-def reply(code: str, message: str, data: Any = None) -> bytes:
-    """The envelope every operation answers in."""
-    return json.dumps({"code": code, "message": message, "data": data or {}}, ensure_ascii=False).encode()
+    def later(self, ms: int, op: str, asked: Data | None) -> None:
+        """Book a write when its caller has long gone."""
+        asyncio.get_running_loop().call_later(ms / 1000, self.answer, op, asked)
