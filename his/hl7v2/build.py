@@ -1,6 +1,5 @@
 """Writing HL7 v2 messages: segments from plain values, escapes, the character set, control ids."""
 
-import base64
 import hashlib
 import re
 import secrets
@@ -8,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from core.clock import SHANGHAI
 from his.hl7v2.message import GB18030, UTF8
 
 DECLARED = {UTF8: "UNICODE UTF-8", GB18030: "GB 18030-2000"}
@@ -82,7 +82,7 @@ def header(
 ) -> dict[int, Value]:
     """MSH of ours: `kind` is MSH-9's components, `sender` and `receiver` application and facility; `more` by number."""
     return {
-        3: sender[0], 4: sender[1], 5: receiver[0], 6: receiver[1], 7: stamp(datetime.now().astimezone()),
+        3: sender[0], 4: sender[1], 5: receiver[0], 6: receiver[1], 7: stamp(datetime.now(SHANGHAI)),
         9: tuple(kind), **more,
     }  # fmt: skip
 
@@ -98,8 +98,11 @@ def yuan(fen: int) -> str:
 
 
 def derived_id(op: str, op_key: str) -> str:
-    """MSH-10 of a write: the same command has the same one whenever it is sent; 20 characters, as v2.5 allows."""
-    return base64.b32encode(hashlib.sha256(f"{op}:{op_key}".encode()).digest())[:20].decode("ascii")
+    """MSH-10 of a write: the same command has the same one whenever it is sent; 20 characters, as v2.5 allows.
+
+    Hex digits only: a receiver may look for segment names anywhere (node-hl7-server 2.5.0 split an id at its "BHS").
+    """
+    return hashlib.sha256(f"{op}:{op_key}".encode()).hexdigest()[:20].upper()
 
 
 def fresh_id() -> str:

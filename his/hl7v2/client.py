@@ -62,7 +62,7 @@ class MllpClient:
                 self._drop()  # half an answer may still be on its way
                 raise
             finally:
-                if not self._options.keep_s:
+                if self._closed or not self._options.keep_s:
                     self._drop()
         finally:
             self._turn.release()
@@ -80,7 +80,10 @@ class MllpClient:
     def close(self) -> None:
         """Close the connection; a call under way gets Broken("reset") and its caller asks what became of it."""
         self._closed = True
-        if (line := self._line) is not None:
+        if self._turn.acquire(blocking=False):
+            self._drop()
+            self._turn.release()
+        elif (line := self._line) is not None:
             line.hang_up()
 
     def _take_turn(self, deadline: float) -> None:
@@ -105,18 +108,21 @@ class MllpClient:
         return self._line
 
     def _answer(self, line: "_Line", control_id: str, deadline: float, past_commit: bool) -> Message:
-        while True:
-            try:
-                reply = Message.read(line.receive(deadline), self._options.undeclared)
-            except BadMessage:
-                raise Broken("bad_reply") from None
-            if reply.get("MSA-2") != control_id:
-                log.warning(
-                    "dropped an acknowledgement of %s while waiting for %s", reply.get("MSA-2")[:20], control_id
-                )
-            elif not (past_commit and reply.get("MSA-1") == "CA"):
-                line.used_at = time.monotonic()
-                return reply
+        strangers = 0
+        try:
+            while True:
+                try:
+                    reply = Message.read(line.receive(deadline), self._options.undeclared)
+                except BadMessage:
+                    raise Broken("bad_reply") from None
+                if reply.get("MSA-2") != control_id:
+                    strangers += 1
+                elif not (past_commit and reply.get("MSA-1") == "CA"):
+                    line.used_at = time.monotonic()
+                    return reply
+        finally:
+            if strangers:
+                log.warning("dropped %d acknowledgements of other messages while waiting for %s", strangers, control_id)
 
 
 class _Line:
