@@ -60,9 +60,11 @@ class Signing(Part):
     key: str = Field("token", description="The secret that signs, by its name in the options.")
     template: str = Field(
         "{parameters}&key={key}",
-        description="The text that is signed: {parameters} sorted as name=value joined by &, {body}, {key}, {op}, "
-        "{method}, {path}, {timestamp}, {nonce}.",
+        description="The text that is signed, of {parameters} sorted by name, {body}, {key}, {op}, {method}, {path}, "
+        "{timestamp} and {nonce}.",
     )
+    pair: str = Field("{name}={value}", description="How one parameter is written for {parameters}.")
+    between: str = Field("&", description="What stands between them.")
     into: Into = Field(Into(parameter="sign"), description="Where the signature goes.")
     case: Literal["lower", "upper"] = Field("lower", description="Of its hexadecimal digits.")
     timestamp: Into | None = Field(None, description="Where the time goes, signed like any parameter.")

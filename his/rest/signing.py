@@ -62,7 +62,8 @@ class Signer:
     def _sorted(self, parameters: dict[str, Any]) -> str:
         how = self._signing
         texts = {name: plain(value) for name, value in parameters.items() if name not in how.exclude}
-        return "&".join(f"{name}={texts[name]}" for name in sorted(texts) if texts[name] or not how.skip_empty)
+        kept = [(name, texts[name]) for name in sorted(texts) if texts[name] or not how.skip_empty]
+        return how.between.join(how.pair.replace("{name}", name).replace("{value}", value) for name, value in kept)
 
     def _digest(self, signed: bytes) -> str:
         match self._signing.kind:

@@ -78,15 +78,13 @@ def test_it_claims_health_and_patients_and_only_operations_that_there_are(subjec
     subject.his.ask(HealthQuery(), subject.ctx)
 
 
-@pytest.mark.parametrize("op", list(Op))
-def test_what_is_not_claimed_is_unsupported_and_nothing_is_sent(subject: Subject, op: Op) -> None:
-    if op in subject.his.capabilities:
-        pytest.skip(f"{subject.name} claims {op}")
+def test_what_is_not_claimed_is_unsupported_and_nothing_is_sent(subject: Subject) -> None:
     before = subject.calls() if subject.calls else 0
-    asked = any_of(op)
-    send: Any = subject.his.do if op in {command.op for command in port.COMMANDS} else subject.his.ask
-    with pytest.raises(Unsupported):
-        send(asked, subject.ctx)
+    writes = {command.op for command in port.COMMANDS}
+    for op in frozenset(Op) - subject.his.capabilities:
+        send: Any = subject.his.do if op in writes else subject.his.ask
+        with pytest.raises(Unsupported):
+            send(any_of(op), subject.ctx)
     assert (subject.calls() if subject.calls else 0) == before
 
 
