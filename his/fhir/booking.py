@@ -124,13 +124,15 @@ class Booking:
             return None  # and the Slot is free again
 
     def cancel(self, order: RegistrationCancel | BookingCancel, deadline: float) -> Cancellation:
-        """The Appointment cancelled, then its Slot free; TOO_LATE when the visit has begun."""
+        """The Appointment cancelled, then its Slot free; TOO_LATE when the visit has begun, DUPLICATE when it was given back."""
         number = order.registration_no if isinstance(order, RegistrationCancel) else order.appointment_no
         found = before_any_write(lambda: self._of_patient(number, order.patient_id, deadline))
-        keys = self._keys(found)
-        if text(found, "status") not in ENDED:
-            if text(found, "status") not in ("proposed", "pending", "booked", "waitlist"):
-                raise Rejected(text(found, "status"), "", RejectReason.TOO_LATE)
+        keys, status = self._keys(found), text(found, "status")
+        if order.op_key not in keys:
+            if status in ENDED:
+                raise Rejected(status, "", RejectReason.DUPLICATE)
+            if status not in ("proposed", "pending", "booked", "waitlist"):
+                raise Rejected(status, "", RejectReason.TOO_LATE)
             changed = {
                 **found,
                 "status": "cancelled",
@@ -146,10 +148,10 @@ class Booking:
         return Cancellation(number)
 
     def resolve_cancel(self, order: RegistrationCancel | BookingCancel, deadline: float) -> Resolution[Cancellation]:
-        """Whether it is cancelled; its Slot is given back if that was left undone."""
+        """Whether it was cancelled by this order; its Slot is given back if that was left undone."""
         number = order.registration_no if isinstance(order, RegistrationCancel) else order.appointment_no
         found = self._of_patient(number, order.patient_id, deadline)
-        if text(found, "status") not in ENDED:
+        if text(found, "status") not in ENDED or order.op_key not in self._keys(found):
             return NotDone()
         self._give_back(found, self._keys(found), deadline)
         return Done(Cancellation(number))

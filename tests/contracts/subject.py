@@ -96,6 +96,8 @@ class Subject:
     freeze: Callable[[], None] | None = None
     """Stop the peer without a word (SIGSTOP); `thaw` lets it go on."""
     thaw: Callable[[], None] | None = None
+    freeze_at_write: Callable[[], None] | None = None
+    """As `freeze`, but only when the next write is about to leave: for an adapter that reads before it writes."""
     calls: Callable[[], int] | None = None
     """How many requests the peer has seen."""
     rows: Callable[[Op], int] | None = None
