@@ -10,6 +10,7 @@ PACKAGES = [
     "his",
     "his.hl7v2",
     "his.mapping",
+    "his.pacs",
     "his.port",
     "his.rest",
     "his.views",

@@ -94,6 +94,7 @@ from his.port.money import (
     TopUpsQuery,
 )
 from his.port.ops import Command, Done, NotDone, Op, OpClass, Query, Resolution, StillUnknown, answer_type, personal
+from his.port.pacs import PICTURE_CAP, WIDTHS, NotAnImage, PacsPort, StudyImage
 from his.port.people import (
     CardApplication,
     CardKind,
@@ -140,20 +141,22 @@ BY_OP: dict[Op, type[Query[object]] | type[Command[object]]] = {
 }
 
 __all__ = [
-    "ABNORMAL", "BY_OP", "COMMANDS", "QUERIES", "AbnormalFlag", "Admission", "AdmissionQuery", "AdmissionStatus",
+    "ABNORMAL", "BY_OP", "COMMANDS", "PICTURE_CAP", "QUERIES", "WIDTHS", "AbnormalFlag", "Admission",
+    "AdmissionQuery", "AdmissionStatus",
     "AdmissionsQuery", "Appointment", "AppointmentsQuery", "Balance", "BalanceQuery", "BookingCancel", "BookingOrder",
     "Cancellation", "CardApplication", "CardKind", "CardStatus", "CategoryTotal", "ChargeItem", "ChargeSummary",
     "ChargeSummaryQuery", "CheckInOrder", "CheckedIn", "Command", "Ctx", "DailyStatement", "DailyStatementQuery",
     "DayPart", "Department", "DepartmentsQuery", "Doctor", "DoctorsQuery", "Done", "Fetched", "Health", "HealthQuery",
-    "HisError", "HisEvent", "HisEventKind", "HisPort", "IdType", "Invoice", "InvoicesQuery", "IssuedCard", "Lane", "NotDone", "NotFound", "Op",
-    "OpClass", "Patient", "PatientCard", "PatientQuery", "PayMethod", "PendingCharges", "PendingChargesQuery",
+    "HisError", "HisEvent", "HisEventKind", "HisPort", "IdType", "Invoice", "InvoicesQuery", "IssuedCard", "Lane",
+    "NotAnImage", "NotDone", "NotFound", "Op",
+    "OpClass", "PacsPort", "Patient", "PatientCard", "PatientQuery", "PayMethod", "PendingCharges", "PendingChargesQuery",
     "PreSettlement", "PreSettlementOrder", "Prepayment", "PrepaymentOrder", "PrepaymentsQuery", "PrescriptionItem",
     "Query", "QueuePosition", "QueueQuery", "QueueState", "ReconcileDay", "ReconcileLine", "ReconcileQuery", "Refund",
     "RefundOrder", "Registration", "RegistrationCancel", "RegistrationOrder", "RegistrationState",
     "RegistrationsQuery", "RejectReason", "Rejected", "Released", "Report", "ReportKind", "ReportQuery",
     "ReportSummary", "ReportsQuery", "Resolution", "ResultItem", "Schedule", "ScheduleState", "SchedulesQuery",
     "Settlement", "SettlementOrder", "Sex", "Slot", "SlotHold", "SlotLock", "SlotRelease", "SlotsQuery",
-    "StillUnknown", "TopUp", "TopUpOrder", "TopUpsQuery", "Unavailable", "UnknownOutcome", "Unsupported", "Visit",
+    "StillUnknown", "StudyImage", "TopUp", "TopUpOrder", "TopUpsQuery", "Unavailable", "UnknownOutcome", "Unsupported", "Visit",
     "VisitDetail", "VisitNote", "VisitQuery", "VisitsQuery", "WristbandCheck", "WristbandCheckQuery",
     "WristbandVerdict", "answer_type", "decode",
     "decode_answer", "encode", "personal",
