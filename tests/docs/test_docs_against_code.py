@@ -20,6 +20,7 @@ from core.outcomes import WORDS, Outcome
 from devices.camera.driver import CameraOptions
 from devices.replay import ReplayOptions
 from devices.serial.options import SerialOptions
+from his.fhir import OPTIONS as FHIR_OPTIONS
 from his.rest import RestOptions
 from his.views import ViewsOptions
 from hospital.cli import main
@@ -125,6 +126,12 @@ def test_the_his_section_shown_is_a_right_one() -> None:
     RestOptions.model_validate(checked.his.options)
 
 
+@pytest.mark.parametrize(("example", "model"), [("his-fhir", FHIR_OPTIONS)])
+def test_the_section_shown_for_each_other_adapter_is_a_right_one(example: str, model: type[BaseModel]) -> None:
+    shown = yaml.safe_load(page("docs/integrator.md").example(example))
+    model.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.options)
+
+
 def plain(default: Any) -> str:
     """A default as the tables write it."""
     if default is PydanticUndefined or default is None or default == "":
@@ -140,6 +147,7 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "replay", ReplayOptions),
         ("docs/integrator.md", "rest", RestOptions),
         ("docs/integrator.md", "views", ViewsOptions),
+        ("docs/integrator.md", "fhir", FHIR_OPTIONS),
     ],
 )
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:
