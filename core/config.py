@@ -108,6 +108,9 @@ class His(Section):
     mllp: dict[str, Any] | None = Field(
         None, description="HL7 v2 messages from the HIS, taken in the hub; its options are in docs/integrator.md."
     )
+    pacs: dict[str, Any] | None = Field(
+        None, description="Exam images over DICOMweb; its options are in docs/integrator.md. null: none are shown."
+    )
 
 
 class Wechat(Section):
