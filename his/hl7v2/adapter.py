@@ -173,15 +173,13 @@ class Hl7Adapter:
 
 def _registered(order: RegistrationOrder) -> Registration:
     """The HIS accepted the visit under our number: the op_key is the registration's number."""
-    now = datetime.now(SHANGHAI)
     return Registration(
         registration_no=order.op_key,
         patient_id=order.patient_id,
         schedule_id=order.schedule_id,
-        day=now.date(),
+        day=datetime.now(SHANGHAI).date(),
         day_part=DayPart.UNKNOWN,
         state=RegistrationState.VALID,
         slot_id=order.slot_id,
         fee_fen=order.fee_fen,
-        created_at=now,
     )
