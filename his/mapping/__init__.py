@@ -11,6 +11,7 @@ Numbers with decimals should reach it as Decimal or text: money is exact.
 
 from his.mapping.load import Loaded, bundled, load, read
 from his.mapping.mapper import Mapper
+from his.mapping.misfit import Misfit
 from his.mapping.schema import Mapping
 
-__all__ = ["Loaded", "Mapper", "Mapping", "bundled", "load", "read"]
+__all__ = ["Loaded", "Mapper", "Mapping", "Misfit", "bundled", "load", "read"]

@@ -9,6 +9,7 @@ from core.placed import At
 from his.faults import Broken, Duplicate
 from his.mapping import scalars
 from his.mapping.load import Loaded
+from his.mapping.misfit import Misfit
 from his.mapping.paths import MISSING, Get, getter
 from his.mapping.schema import Codes, Envelope, Meaning, Spec
 from his.port import HisError, NotFound, Rejected, RejectReason
@@ -58,7 +59,7 @@ class Judge:
     def _refuse(self, code: Any, reply: Any) -> None:
         """Raise what a code means; return when it is ok after all."""
         if code is MISSING or code is None or isinstance(code, (dict, list)):
-            raise Broken("bad_reply")
+            raise Misfit("bad_reply", (*self._at, "envelope", "code"), "the reply has no code")
         word = scalars.text(code)
         if word in self._ok:
             return
@@ -68,7 +69,9 @@ class Judge:
             raise Duplicate
         if word in self._rejected:
             raise self._rejection(word, reply)
-        raise Broken("his_exception" if word in self._exception else "unmapped_code")
+        if word in self._exception:
+            raise Broken("his_exception")
+        raise Misfit("unmapped_code", (*self._at, "codes"), f'the code "{word[:40]}" stands in no list')
 
     def _rejection(self, code: str, reply: Any) -> HisError | Broken:
         reason: Meaning = self._rejected[code]

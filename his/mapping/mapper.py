@@ -12,6 +12,7 @@ from core.placed import At
 from his.faults import Broken
 from his.mapping.codes import Judge
 from his.mapping.load import Loaded
+from his.mapping.misfit import Misfit
 from his.mapping.paths import MISSING, getter
 from his.mapping.reading import Compiler, Reader, kind_of, rows_in
 from his.mapping.schema import Codes, Operation, Resolve, Spec
@@ -162,7 +163,7 @@ class Mapper:
 
             def read_rows(data: Any, root: Any, asked: Any) -> Any:
                 if (found := place(data, root)) is MISSING:
-                    raise Broken("bad_reply")
+                    raise Misfit("bad_reply", at, f"nothing stands at {spec.path or 'the data'}")
                 return rows(found, root, asked)
 
             return read_rows
@@ -176,8 +177,10 @@ class Mapper:
                     found = _only(found, counts, root, asked)
                 except (NotFound, Rejected):
                     if sure:
-                        raise Broken("bad_reply") from None
+                        raise Misfit("bad_reply", at, "the write's answer is not exactly one") from None
                     raise
+                except Broken:
+                    raise Misfit("bad_reply", at, f"no object stands at {spec.path or 'the data'}") from None
             return one(found, root, asked)
 
         return read

@@ -16,6 +16,7 @@ from core.placed import At
 from his.faults import Broken
 from his.mapping import scalars
 from his.mapping.load import Loaded
+from his.mapping.misfit import Misfit
 from his.mapping.paths import MISSING, getter
 from his.mapping.schema import Spec
 from his.mapping.tables import house, unknown
@@ -68,17 +69,24 @@ class Compiler:
         hints = typing.get_type_hints(kind)
         specs = {**self._mapping.types.get(kind.__name__, {}), **spec.fields}
         self._known(spec.fields, kind, at)
-        readers: list[Reader] = []
+        readers: list[tuple[Reader, At, str]] = []
         for field in dataclasses.fields(kind):
-            own = specs.get(field.name, Spec())
-            named = (*at, "fields", field.name) if field.name in spec.fields else ("types", kind.__name__, field.name)
-            readers.append(self._field(kind, field, hints[field.name], own, named))
-        read_all = tuple(readers)
+            name = field.name
+            named: At = (*at, "fields", name) if name in spec.fields else ("types", kind.__name__, name)
+            named = named if name in specs else at
+            read_one = self._field(kind, field, hints[name], specs.get(name, Spec()), named)
+            readers.append((read_one, named, f"{kind.__name__}.{name}"))
+        read_all = tuple(read_one for read_one, _, _ in readers)
 
         def read(place: Any, root: Any, asked: Any) -> Any:
             if not isinstance(place, dict):
-                raise scalars.bad()
-            return kind(*[read(place, root, asked) for read in read_all])
+                raise Misfit("bad_reply", at, f"{kind.__name__}: there is no object here")
+            try:
+                return kind(*[read_one(place, root, asked) for read_one in read_all])
+            except Misfit:
+                raise
+            except Broken:
+                raise _culprit(readers, place, root, asked) from None
 
         return read
 
@@ -228,7 +236,7 @@ class Compiler:
             if spec.asked is not None and (carried := getattr(asked, spec.asked)) not in ("", None):
                 return carried
             if value is MISSING:
-                raise scalars.bad()
+                raise Misfit("bad_reply", at, f"{owner.__name__}.{field.name} must be there and is not")
             return value
 
         return absent
@@ -300,6 +308,18 @@ class Compiler:
         raise self._loaded.wrong(
             at, "must be a text, a list of texts, {asked: field}, {not: texts} or {present: true}; numbers in quotes"
         )
+
+
+def _culprit(readers: list[tuple[Reader, At, str]], place: Any, root: Any, asked: Any) -> Broken:
+    """Which field of an object could not be read."""
+    for read_one, at, name in readers:
+        try:
+            read_one(place, root, asked)
+        except Misfit as fault:
+            return fault
+        except Broken as fault:
+            return Misfit(fault.reason, at, f"{name} is not written as it should be")
+    return scalars.bad()
 
 
 def rows_in(place: Any) -> list[Any]:
