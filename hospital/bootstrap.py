@@ -21,8 +21,9 @@ from devices.serial.driver import SerialDriver
 from his.adapter import Adapter
 from his.gateway import Gateway
 from his.guard import GuardOptions
-from his.port import Lane, OpClass
+from his.port import Lane, OpClass, PacsPort
 from hospital.call_log import CallLog
+from hospital.pacs import build_pacs
 from services.bridge_clients import BridgeClientService
 from services.bridge_scans import BridgeScanService
 from services.cards import CardService
@@ -31,6 +32,7 @@ from services.his_resolver import HisResolver
 from services.his_writes import HisWrites, WriteOptions
 from services.login import LoginService
 from services.phone_codes import PhoneCodes
+from services.reports import ReportService
 from services.scan import ScanService
 from services.stations import StationService
 from store.store import Store
@@ -57,6 +59,8 @@ class Parts:
     stations: StationService
     scan: ScanService
     cards: CardService
+    reports: ReportService
+    pacs: PacsPort | None
     login: LoginService
     codes: PhoneCodes
     his_events: HisEventService
@@ -66,6 +70,8 @@ class Parts:
     def close(self) -> None:
         """Close database and HIS connections."""
         self.his.close()
+        if self.pacs is not None:
+            self.pacs.close()
         self.calls.close()
         self.store.close()
 
@@ -75,6 +81,7 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
     clock = clock or SystemClock()
     vault = Vault(decode_key(config.secrets.data_key.get_secret_value()))
     adapter = his_adapter(config)  # a wrong option is said before a database is made
+    pacs = build_pacs(config, page_threads)
     store = Store(config.database.url, vault)
     calls = CallLog(store.his_calls)
     his = Gateway(adapter, guard_options(config, page_threads), calls.record)
@@ -85,6 +92,10 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
     scan = ScanService(
         store.scans, his, patterns, clock, deadline_s=config.his.scan_deadline_ms / 1000, publish=bus.publish
     )
+    cards = CardService(
+        store.bindings, store.attempts, his, clock, config.policies.binding,
+        deadline_s=config.his.page_deadline_ms / 1000,
+    )  # fmt: skip
     return Parts(
         config, clock, bus, vault, store, his, calls,
         HisWrites(his, store.intents, clock, bus.publish, writing),
@@ -92,10 +103,9 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
         wechat,
         stations=StationService(store.stations, store.attempts, clock),
         scan=scan,
-        cards=CardService(
-            store.bindings, store.attempts, his, clock, config.policies.binding,
-            deadline_s=config.his.page_deadline_ms / 1000,
-        ),
+        cards=cards,
+        reports=ReportService(cards, his, pacs, deadline_s=config.his.page_deadline_ms / 1000),
+        pacs=pacs,
         login=LoginService(store.followers, store.sessions, wechat, clock),
         codes=PhoneCodes(store.bindings, store.scans, clock, config.codes.mode),
         his_events=HisEventService(store.his_events, store.stations, scan.in_order, clock, his.forget, bus.publish),

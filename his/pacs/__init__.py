@@ -9,6 +9,6 @@ __all__ = ["OPTIONS", "Dicomweb", "KeepingPacs", "PacsOptions", "make"]
 OPTIONS = PacsOptions
 
 
-def make(options: PacsOptions) -> PacsPort:
-    """A PACS whose answers are kept for a while; connects at the first call."""
-    return KeepingPacs(Dicomweb(options), options.cache_mib * 1024 * 1024, options.keep_s)
+def make(options: PacsOptions, calls: int = 4) -> PacsPort:
+    """A PACS whose answers are kept for a while; connects at the first call. `calls`: that may wait for it at once."""
+    return KeepingPacs(Dicomweb(options), options.cache_mib * 1024 * 1024, options.keep_s, calls)

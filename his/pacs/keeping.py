@@ -17,6 +17,8 @@ REST_S = 5.0
 """How long a PACS that did not answer is left alone."""
 GONE = frozenset({"timeout", "connect_timeout", "refused", "reset", "unreachable", "unresolved"})
 """Failures of the PACS itself; one picture it cannot draw says nothing of the others."""
+WAIT_S = 1.0
+"""How long a page waits while others ask the PACS: a hung one must not take the threads that serve pages."""
 LIST_BYTES = 300
 """What one listed image is taken to need in memory."""
 
@@ -29,10 +31,11 @@ class _Kept:
 
 
 class KeepingPacs:
-    """See `PacsPort`; thread-safe. `room`: bytes; `keep_s`: seconds an answer is given again."""
+    """See `PacsPort`; thread-safe. `room`: bytes; `keep_s`: seconds an answer is given again; `calls`: at once."""
 
-    def __init__(self, pacs: PacsPort, room: int, keep_s: float) -> None:
+    def __init__(self, pacs: PacsPort, room: int, keep_s: float, calls: int = 4) -> None:
         self._pacs, self._room, self._keep_s = pacs, room, keep_s
+        self._lane = threading.BoundedSemaphore(calls)
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._used = 0
@@ -76,7 +79,12 @@ class KeepingPacs:
             with self._lock:
                 if time.monotonic() < self._rest_until:
                     raise Unavailable("breaker_open")
-            return self._ask(key, ask)
+            if not self._lane.acquire(timeout=min(WAIT_S, max(0.0, deadline_s))):
+                raise Unavailable("busy")
+            try:
+                return self._ask(key, ask)
+            finally:
+                self._lane.release()
         finally:
             with self._lock:
                 if self._asking.get(key) is turn:
