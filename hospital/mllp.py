@@ -16,26 +16,33 @@ from his.port import HisEvent
 from services.his_events import Received
 
 
-def mllp_options(config: Config) -> ListenerOptions | None:
-    """`his.mllp` checked; None when there is none. Raises ConfigError naming the option."""
-    if config.his.mllp is None:
-        return None
+def mllp_options(config: Config) -> ListenerOptions:
+    """`his.mllp` checked. Raises ConfigError naming the option."""
     try:
-        return ListenerOptions.model_validate(config.his.mllp)
+        return ListenerOptions.model_validate(config.his.mllp or {})
     except ValidationError as exc:
         fault = exc.errors()[0]
         key = ".".join(["his", "mllp", *map(str, fault["loc"])])
         raise ConfigError(str(fault["msg"]).replace("Input should", "should"), key=key) from exc
 
 
-def mllp_listener(config: Config, handle_all: Callable[[Sequence[HisEvent]], Sequence[Any]]) -> MllpListener | None:
-    """A listener that is not started yet, or None when the section is absent."""
-    options = mllp_options(config)
-    if options is None:
-        return None
+class Hl7In:
+    """The listener and the event service behind it. Raises ConfigError."""
 
-    def store(events: Sequence[HisEvent]) -> None:
-        if Received.CLASH in handle_all(events):
-            raise Reused
+    def __init__(self, config: Config, handle_all: Callable[[Sequence[HisEvent]], Sequence[Any]]) -> None:
+        def store(events: Sequence[HisEvent]) -> None:
+            if Received.CLASH in handle_all(events):
+                raise Reused
 
-    return MllpListener(options, store)
+        self._listener = MllpListener(mllp_options(config), store)
+
+    def start(self) -> None:
+        """Listen."""
+        try:
+            self._listener.start()
+        except OSError as exc:
+            raise ConfigError(f"cannot be listened on ({exc.strerror})", key="his.mllp.port") from exc
+
+    def stop(self) -> None:
+        """End every connection."""
+        self._listener.stop()

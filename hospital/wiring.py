@@ -34,6 +34,7 @@ class HubParts:
         self.devices = DeviceRoom(parts, self._tell_device)
         self.his_online = True
         self.writes = WriteJobs(parts)
+        self.mllp = _hl7_in(parts)
         state = HubState(devices=self.devices.of_station, his=self.his_state, now=parts.clock.now)
         self.hub = Hub(parts.stations, parts.store.scans, state, _origins(parts))
         parts.bus.subscribe(ScanDone, self._push_scan)
@@ -52,9 +53,13 @@ class HubParts:
         for job in self._jobs:
             job.start()
         self.writes.start()
+        if self.mllp is not None:
+            self.mllp.start()
 
     def stop(self) -> None:
         """Close the devices and end the jobs."""
+        if self.mllp is not None:
+            self.mllp.stop()
         for job in self._jobs:
             job.stop()
         self.writes.stop()
@@ -176,6 +181,15 @@ def _feedback(outcome: str) -> Feedback:
     if outcome in ACCEPTED or outcome == Outcome.ALREADY_DONE:
         return Feedback.ACCEPTED
     return Feedback.BUSY if outcome in (Outcome.BUSY, Outcome.HIS_UNAVAILABLE) else Feedback.UNKNOWN
+
+
+def _hl7_in(parts: Parts) -> Any:
+    """The HL7 v2 listener, which is loaded only where it is configured."""
+    if parts.config.his.mllp is None:
+        return None
+    from hospital.mllp import Hl7In
+
+    return Hl7In(parts.config, parts.his_events.handle_all)
 
 
 def _origins(parts: Parts) -> set[str]:
