@@ -17,6 +17,7 @@ DAYS = 14
 STARTS = {"am": time(8, 0), "pm": time(13, 30)}
 PACE_MIN = 12  # minutes between two slots
 DEMO = ("P0000001", "P0000005")
+LAST_FIXED = "P0000012"  # those whom demo and tests name hold the numbers below and no others
 STOPPED_ONE_IN = 60  # schedules whose clinic is stopped (停诊)
 
 
@@ -24,7 +25,12 @@ def ensure(db: sqlite3.Connection, seed: int, today: date) -> int:
     """Make what is missing of the DAYS days from `today` on; how many days were made. A transaction of its own."""
     made = 0
     db.execute("BEGIN IMMEDIATE")
-    patients = [row[0] for row in db.execute("SELECT patient_id FROM patients WHERE NOT deceased ORDER BY 1")]
+    patients = [
+        row[0]
+        for row in db.execute(
+            "SELECT patient_id FROM patients WHERE NOT deceased AND patient_id > ? ORDER BY 1", (LAST_FIXED,)
+        )
+    ]
     for offset in range(DAYS):
         day = today + timedelta(days=offset)
         if db.execute("SELECT 1 FROM schedules WHERE day = ? LIMIT 1", (day.isoformat(),)).fetchone():
@@ -89,7 +95,7 @@ def demo_numbers(db: sqlite3.Connection, today: date) -> None:
             "SELECT schedule_id, fee_fen, MIN(slot_no), (SELECT COUNT(*) + 1 FROM registrations r"
             " WHERE r.schedule_id = s.schedule_id) FROM schedules s JOIN slots USING (schedule_id)"
             " WHERE day = ? AND day_part = 'pm' AND status = 'open' AND patient_id IS NULL"
-            " GROUP BY schedule_id ORDER BY schedule_id LIMIT 1 OFFSET ?",
+            " GROUP BY schedule_id ORDER BY schedule_id DESC LIMIT 1 OFFSET ?",
             (f"{today}", place * 3),
         ).fetchone()
         number = f"R{schedule_id[1:]}{slot_no:02d}"
@@ -111,9 +117,8 @@ def demo_appointment(db: sqlite3.Connection, today: date) -> None:
     if db.execute("SELECT 1 FROM appointments WHERE appointment_no = ?", (number,)).fetchone():
         return
     schedule_id, fee, slot_no = db.execute(
-        "SELECT schedule_id, fee_fen, MIN(slot_no) FROM schedules s JOIN slots USING (schedule_id)"
-        " WHERE day = ? AND status = 'open' AND patient_id IS NULL AND NOT EXISTS (SELECT 1 FROM registrations r"
-        " WHERE r.schedule_id = s.schedule_id AND r.patient_id = 'P0000001') GROUP BY schedule_id ORDER BY 1 LIMIT 1",
+        "SELECT schedule_id, fee_fen, MIN(slot_no) FROM schedules JOIN slots USING (schedule_id)"
+        " WHERE day = ? AND status = 'open' AND patient_id IS NULL GROUP BY schedule_id ORDER BY 1 DESC LIMIT 1",
         (f"{day}",),
     ).fetchone()
     db.execute("UPDATE slots SET patient_id = 'P0000001' WHERE schedule_id = ? AND slot_no = ?", (schedule_id, slot_no))

@@ -50,14 +50,14 @@ def read(body: Any, names: dict[str, str]) -> Fault:
 
 
 def wrong_sums(data: Any) -> Any:
-    """The same answer with its totals one fen off; without a total its amount, its balance."""
+    """The same answer with its total one fen off, else its amount or balance; in a list without one, each member's."""
     if not isinstance(data, dict):
         return data
-    wrong = {
+    if (key := next((key for key in _TOTALS if isinstance(data.get(key), int)), None)) is not None:
+        return {**data, key: data[key] + 1}
+    return {
         key: [wrong_sums(one) for one in value] if isinstance(value, list) else value for key, value in data.items()
     }
-    key = next((key for key in _TOTALS if isinstance(data.get(key), int)), None)
-    return wrong if key is None else {**wrong, key: wrong[key] + 1}
 
 
 def wrong_record(value: Any, other: Data, stay: Data) -> Any:

@@ -267,7 +267,9 @@ def test_a_card_is_issued_to_somebody_new_and_to_a_child_with_a_guardian(ask: As
 def test_fifty_racers_on_one_slot_get_one_number(sim: HisSim, ask: Ask) -> None:
     slot = a_slot(ask, 1)
     said = race(sim, [("book", {"op_key": key(), **who, **slot}) for who in OTHERS])
-    assert Counter(answer.get("reason", "booked") for answer in said) == {"booked": 1, "FULL": 49}
+    reasons = Counter(answer.get("reason", "booked") for answer in said)
+    assert reasons["booked"] == 1
+    assert reasons["FULL"] + reasons["LIMIT"] == 49  # some may hold another number of that half day
     assert sim.booked("book") == (1, 1)
 
 
