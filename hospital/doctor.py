@@ -73,6 +73,7 @@ def _deployment(config: Config) -> Iterator[Finding]:
         level = "ok" if free > 1024 else "bad"
         yield Finding(level, f"{free} MiB free for hospital.db", "" if level == "ok" else "make room on this disk")
     yield from _his(build_his, config)
+    yield from _writes(config)
     if not config.server.public_url.startswith("https://"):
         yield Finding(
             "note", "public_url is not https", "cameras in browsers and Secure cookies need https; put nginx in front"
@@ -94,6 +95,31 @@ def _his(build_his: object, config: Config) -> Iterator[Finding]:
         yield Finding("bad", "the HIS does not answer", str(exc))
     finally:
         his.close()
+
+
+def _writes(config: Config) -> Iterator[Finding]:
+    """Writes to the HIS that wait for a person; nothing when the database is not there yet."""
+    from core.privacy import Vault, decode_key
+    from store.port_his import IntentState
+    from store.store import Store
+
+    url = config.database.url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        return
+    try:
+        store = Store(url, Vault(decode_key(config.secrets.data_key.get_secret_value())))
+    except ConfigError as exc:
+        yield Finding("bad", "the database", str(exc))
+        return
+    try:
+        counts = store.intents.counts()
+    finally:
+        store.close()
+    waiting, unclear = counts.get(IntentState.MANUAL, 0), counts.get(IntentState.UNKNOWN, 0)
+    if waiting:
+        yield Finding("bad", f"{waiting} writes to the HIS wait for a person", "`hospital his intents --state manual`")
+    else:
+        yield Finding("ok", f"no write to the HIS waits for a person, {unclear} are being asked about")
 
 
 def _ports() -> Iterator[Finding]:

@@ -7,11 +7,16 @@ once do no harm: leases keep them apart.
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from datetime import timedelta
+from pathlib import Path
 
+from core.config import load
 from his.port import Ctx, HealthQuery, HisError, Lane
-from hospital.bootstrap import Parts
+from hospital.bootstrap import Parts, build
 from hospital.jobs import Every
+from hospital.logs import configure
 
 log = logging.getLogger(__name__)
 
@@ -86,3 +91,23 @@ class HisWatch:
         except HisError:
             return False
         return True
+
+
+def run_jobs(config_path: Path) -> None:
+    """`hospital jobs`: run until SIGTERM or Ctrl-C. Raises ConfigError."""
+    config = load(config_path)
+    configure(config.log)
+    parts = build(config)
+    work = WriteJobs(parts)
+    watch = HisWatch(parts, work)
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    parts.calls.start()
+    work.start()
+    watch.start()
+    log.info("jobs are running")
+    told.wait()
+    watch.stop()
+    work.stop()
+    parts.close()
