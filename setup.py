@@ -67,7 +67,7 @@ setup(
     package_data={
         **dict.fromkeys(("web", "portal", "kiosk_ui", "admin", "bridge", "hospital"), DOOR_FILES),
         "hospital": [*DOOR_FILES, "config.default.yaml"],
-        "his": ["vendors/*.yaml"],
+        "his": ["vendors/*.yaml", "vendors/*/*.yaml"],
         "web": [*DOOR_FILES, "translations/*/LC_MESSAGES/*"],
     },
     install_requires=[

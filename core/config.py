@@ -98,6 +98,10 @@ class His(Section):
         description="Options of the adapter; `hospital check-config` names unknown ones.",
     )
     guard: HisGuard = Field(HisGuard(), description="Deadlines, lanes and the breaker.")
+    check: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Questions `hospital his check` asks, by operation, such as {query_patient: {card_no: '…'}}.",
+    )
     scan_deadline_ms: int = Field(
         2000,
         ge=100,

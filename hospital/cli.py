@@ -13,7 +13,9 @@ import click
 from core.config import load
 from hospital.cli_base import CONFIG, parts_of, plainly, write_key
 from hospital.cli_bridge import bridge
-from hospital.cli_devices import devices, his_group
+from hospital.cli_devices import devices
+from hospital.cli_his import his_group
+from hospital.cli_writes import intents, jobs, settle
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,6 +90,10 @@ def check_config(config_path: Path) -> None:
     config = load(config_path)
     Vault(decode_key(config.secrets.data_key.get_secret_value()))
     build_his(config).close()
+    if config.his.mllp is not None:
+        from hospital.mllp import mllp_options
+
+        mllp_options(config)
     click.echo(f"{config_path} is right")
 
 
@@ -231,3 +237,6 @@ def stations_revoke(code: str, config_path: Path) -> None:
 main.add_command(bridge)
 main.add_command(devices)
 main.add_command(his_group)
+his_group.add_command(intents)
+his_group.add_command(settle)
+main.add_command(jobs)

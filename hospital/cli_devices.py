@@ -1,4 +1,4 @@
-"""`hospital devices …` and `hospital his check`."""
+"""`hospital devices …`."""
 
 from __future__ import annotations
 
@@ -139,29 +139,3 @@ def _options(driver: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         key = ".".join(map(str, fault["loc"])) or driver
         raise ConfigError(str(fault["msg"]).removeprefix("Value error, "), key=f"--option {key}") from exc
     return options
-
-
-@click.group("his")
-def his_group() -> None:
-    """The hospital information system."""
-
-
-@his_group.command("check")
-@CONFIG
-@plainly
-def his_check(config_path: Path) -> None:
-    """Ask the HIS whether it answers; exit 1 when it does not."""
-    from his.port import Ctx, HealthQuery, HisError
-    from hospital.bootstrap import build_his
-
-    his = build_his(load(config_path))
-    try:
-        started = time.monotonic()
-        his.ask(HealthQuery(), Ctx(deadline_s=5.0, actor="check"))
-        click.echo(f"the HIS answers ({(time.monotonic() - started) * 1000:.1f} ms)")
-        click.echo("operations: " + ", ".join(sorted(op.value for op in his.capabilities)))
-    except HisError as exc:
-        click.echo(f"the HIS does not answer: {exc}", err=True)
-        sys.exit(1)
-    finally:
-        his.close()

@@ -22,8 +22,13 @@ class Loaded:
     """A mapping that fits the schema, and where everything stands in its file."""
 
     mapping: Mapping
-    source: str
+    path: Path
     lines: Lines
+
+    @property
+    def source(self) -> str:
+        """The file's name, for people."""
+        return self.path.name
 
     def wrong(self, at: At, message: str) -> ConfigError:
         """The error to raise for what stands at `at`."""
@@ -46,16 +51,17 @@ def load(where: str | Path) -> Loaded:
         why = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
         known = ", ".join(bundled())
         raise ConfigError(f"the mapping cannot be read ({why}); bundled are {known}", source=str(where)) from exc
-    return read(text, path.name)
+    return read(text, path)
 
 
-def read(text: str, source: str) -> Loaded:
-    """The mapping a YAML text holds. Raises ConfigError."""
-    data, lines = parse(text, source)
+def read(text: str, path: str | Path) -> Loaded:
+    """The mapping a YAML text holds; `path` names it in errors. Raises ConfigError."""
+    path = Path(path)
+    data, lines = parse(text, path.name)
     try:
-        return Loaded(Mapping.model_validate(data), source, lines)
+        return Loaded(Mapping.model_validate(data), path, lines)
     except ValidationError as exc:
-        raise _named(first_fault(exc, Mapping, lines, source)) from exc
+        raise _named(first_fault(exc, Mapping, lines, path.name)) from exc
 
 
 def _named(fault: ConfigError) -> ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -46,6 +47,8 @@ class RestAdapter:
                 ca_file=options.ca_file,
             ),
         )
+        self.on_reply: Callable[[str], None] | None = None
+        """Told every reply as text before it is read; `hospital his check --record` keeps them."""
         self._ops = {op: self._way(op, *self.mapper.send(op)) for op in self.mapper.capabilities}
         self._resolve = {op: self._way(op, *self.mapper.resolve_send(op)) for op in self.mapper.resolvable}
 
@@ -83,9 +86,24 @@ class RestAdapter:
         """See `Adapter`."""
         self._endpoint.close()
 
-    def read(self, body: bytes) -> Any:
-        """A recorded or received body as the tree the mapping reads. Raises Broken."""
-        return wire.tree(body, self._reply_charset)
+    @property
+    def probes(self) -> dict[Op, dict[str, Any]]:
+        """Questions the mapping proposes for `hospital his check`."""
+        operations = self.mapper.loaded.mapping.operations
+        return {op: it.probe for op, it in operations.items() if it.probe is not None}
+
+    @property
+    def fixtures(self) -> Path | None:
+        """The folder of recorded replies that stands beside the mapping under its name."""
+        folder = self.mapper.loaded.path.with_suffix("")
+        return folder if folder.is_dir() else None
+
+    def replay(self, asked: Query[Any] | Command[Any], body: str, *, resolving: bool = False) -> Any:
+        """See `his.fixtures.Replays`."""
+        reply = wire.tree(body.encode(self._reply_charset), self._reply_charset)
+        if isinstance(asked, Command) and resolving:
+            return self.mapper.resolution(asked, reply)
+        return self.mapper.answer(asked, reply)
 
     def _way(self, op: Op, send: dict[str, Any], at: tuple[str | int, ...]) -> Send:
         """One operation's way, worked out once: the usual one is a POST of JSON without signature."""
@@ -134,6 +152,8 @@ class RestAdapter:
     def _opened(self, response: Response) -> Any:
         if response.status not in self._transport.statuses:
             raise Broken("unauthorized" if response.status in (401, 403) else f"http_{response.status}")
+        if self.on_reply is not None:
+            self.on_reply(response.body.decode(self._reply_charset, "replace"))
         return wire.tree(response.body, self._reply_charset)
 
     def _headers(self) -> dict[str, str]:
