@@ -17,6 +17,7 @@ from core.privacy import last4, mask_name, mask_number
 from services.cards import CardService
 from services.login import LoginService
 from services.phone_codes import PhoneCodes
+from services.reports import ReportService
 from web.errors import Step, wants_json
 from web.i18n import language
 from web.security import csrf_value
@@ -43,6 +44,7 @@ class Services(Protocol):
     cards: CardService
     login: LoginService
     codes: PhoneCodes
+    reports: ReportService
 
 
 def services() -> Services:
@@ -120,6 +122,6 @@ def _private(response: Response) -> Response:
     """Patient pages are kept by nobody; the chosen text size is remembered."""
     if request.endpoint == "portal.static":
         return response
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")  # a picture says itself how long its phone may keep it
     remember(response, secure=services().config.server.public_url.startswith("https://"))
     return response
