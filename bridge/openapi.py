@@ -57,14 +57,14 @@ OPERATIONS = (
         "resolve", "post", "/bridge/v1/codes/resolve", "Whose code is this?",
         "For a workstation of the HIS with a scanner of its own. With a station it is a scan there: stored, shown on its "
         "screen, the patient's code used up. Without one it is only looked up: nothing is used up or shown, only noted for the "
-        "audit; the same code again from you is already_done, one that a desk has accepted is replayed.",
+        "audit; the same code again from you is `already_done`, one that a desk has accepted is `replayed`.",
         Scope.RESOLVE, models.OutcomeOut, (models.ResolveIn,), problems=("station.unknown", "station.not_yours"),
         sent={"code": "600000000017", "station": "C1"},
     ),
     Operation(
         "take_scan", "post", "/bridge/v1/scans", "A scan made elsewhere",
-        "Handled like a scan of our own scanners, once per scan_id: sent again, the same outcome comes again. An electronic "
-        "code is judged by our clock when it arrives. `his` is given to tokens that have codes:resolve too.",
+        "Handled like a scan of our own scanners, once per `scan_id`: sent again, the same outcome comes again. An electronic "
+        "code is judged by our clock when it arrives. `his` is given to tokens that have `codes:resolve` too.",
         Scope.SCANS_WRITE, models.OutcomeOut, (models.ScanIn,),
         problems=("station.unknown", "station.not_yours", "scan.time", "scan.id_reused"),
         sent={
@@ -82,7 +82,7 @@ OPERATIONS = (
     Operation(
         "take_events", "post", "/bridge/v1/events", "Something happened in the HIS",
         f"One event, or a list of 1 to {models.EVENTS_MAX}. Stored before it is answered; sent again under the same "
-        "event_id it is seen, not done again. Of a list the good ones are stored and the bad ones named by index; when none is "
+        "`event_id` it is seen, not done again. Of a list the good ones are stored and the bad ones named by index; when none is "
         "good the answer is a problem.",
         Scope.EVENTS, models.EventsOut, (models.EventIn,),
         problems=("event.id_reused", "events.refused", "station.not_yours"),

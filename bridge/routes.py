@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, Protocol, cast
 
 from flask import Blueprint, Response, current_app, g, render_template, request
+from markupsafe import Markup, escape
 from pydantic import ValidationError
 
 from bridge import openapi
@@ -204,5 +205,13 @@ def docs() -> str:
     g.language = "en"
     return render_template(
         "bridge/docs.html", document=openapi.document(), operations=openapi.OPERATIONS, problems=PROBLEMS,
-        fields=openapi.fields, example=openapi.example,
+        fields=openapi.fields, example=openapi.example, marked=_marked,
     )  # fmt: skip
+
+
+def _marked(text: str) -> Markup:
+    """Words between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if odd % 2 else part for odd, part in enumerate(parts)
+    )
