@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from his.adapter import Call
-from his.faults import Broken
+from his.faults import Broken, NotSent
 from his.fhir.appointments import Appointments
 from his.fhir.booking import Booking, after_a_write, no_step
 from his.fhir.charges import Charges
@@ -113,7 +113,7 @@ class FhirAdapter:
                 return self._told(command, self._booking.book(command, call.deadline), call.deadline)
             case RegistrationCancel() | BookingCancel():
                 return self._booking.cancel(command, call.deadline)
-        raise AssertionError(command.op)
+        raise NotSent("unsupported")
 
     def resolve(self, command: Command[Any], call: Call) -> Resolution[Any]:
         """See `Adapter`; a booking that stopped half way is finished here."""
@@ -139,7 +139,7 @@ class FhirAdapter:
                 return NotDone() if found is None else Done(self._told(command, found, deadline))
             case RegistrationCancel() | BookingCancel():
                 return self._booking.resolve_cancel(command, deadline)
-        raise AssertionError(command.op)
+        raise NotSent("unsupported")
 
     def _told(self, order: RegistrationOrder | BookingOrder, found: dict[str, Any], deadline: float) -> Any:
         """The written Appointment as the order's answer; failing to read what belongs to it is an unclear answer."""
