@@ -132,7 +132,7 @@ def fields(claim: Claim) -> dict[str, str]:
 
 
 def run_house(
-    folder: Path, his: HisSim, wechat: WechatSim, clock: Clock | None = None, **sections: Any
+    folder: Path, his: HisSim, wechat: WechatSim, clock: Clock | None = None, /, **sections: Any
 ) -> Iterator[House]:
     """Serve until the test is over."""
     listener = socket.create_server(("127.0.0.1", 0))

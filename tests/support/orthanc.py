@@ -109,7 +109,10 @@ def _fill(pacs: Orthanc) -> None:
     import pydicom
     from pydicom.data import get_testdata_file
 
-    for name in ("CT_small.dcm", "MR_small.dcm", "examples_palette.dcm", "test-SR.dcm"):
+    for name in (
+        "CT_small.dcm", "MR_small.dcm", "examples_palette.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm",
+        "test-SR.dcm",
+    ):  # fmt: skip
         path = get_testdata_file(name, download=False)
         assert path is not None, name
         pacs.send(Path(path).read_bytes())
