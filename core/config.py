@@ -237,6 +237,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     from_env = _overlay(data, environ)
     _resolve_secrets(data, (), path.parent, environ, lines, path.name)
     _anchor_database(data, path.parent)
+    _anchor_mapping(data, path.parent)
     try:
         return Config.model_validate(data)
     except ConfigError as exc:
@@ -301,6 +302,15 @@ def _anchor_database(data: dict[str, Any], base: Path) -> None:
     url = section.get("url", Database.model_fields["url"].default)
     if isinstance(url, str) and url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         section["url"] = f"sqlite:///{(base / url.removeprefix('sqlite:///')).resolve()}"
+
+
+def _anchor_mapping(data: dict[str, Any], base: Path) -> None:
+    """So is a relative path of a mapping file; a name without .yaml is a bundled one."""
+    his = data.get("his")
+    options = his.get("options") if isinstance(his, dict) else None
+    mapping = options.get("mapping") if isinstance(options, dict) else None
+    if isinstance(options, dict) and isinstance(mapping, str) and mapping.endswith((".yaml", ".yml")):
+        options["mapping"] = str(base / mapping)
 
 
 def located(exc: ConfigError, path: Path) -> ConfigError:

@@ -69,16 +69,16 @@ class Finding:
 def probe(config: Config, adapter: Adapter) -> Iterator[Finding]:
     """A finding for each operation the adapter claims, in the port's order."""
     own: dict[Op, dict[str, Any]] = dict(getattr(adapter, "probes", {}))
-    for name, given in config.his.check.items():
+    for name, chosen in config.his.check.items():
         if name not in set(Op):
             raise ConfigError("is no operation", key=f"his.check.{name}")
-        own[Op(name)] = given
+        own[Op(name)] = chosen
     found: dict[Op, Any] = {}
     for op in (op for op in Op if op in adapter.capabilities):
         if issubclass(BY_OP[op], Command):
             yield _write(config, adapter, op)
             continue
-        given = own.get(op, {} if op is Op.HEALTH else _follows(op, found))
+        given: dict[str, Any] | None = own.get(op, {} if op is Op.HEALTH else _follows(op, found))
         if given is None:
             yield Finding(op, f"not asked: choose a question under his.check.{op.value}", skipped=True)
             continue

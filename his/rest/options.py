@@ -22,7 +22,7 @@ class RestOptions(BaseModel):
         description="Address of the HIS interface, such as http://10.1.2.3:8080"
     )
     mapping: str = Field("renhe-json", description="A bundled mapping by its name, or the path of a mapping file")
-    token: SecretStr = Field(SecretStr(""), description="The secret called token; write env:NAME or file:PATH")
+    token: SecretStr | None = Field(None, description="The secret called token; write env:NAME or file:PATH")
     secrets: dict[str, SecretStr] = Field(
         {}, description="Further secrets by the names the mapping uses, as env:NAME or file:PATH"
     )
@@ -37,7 +37,8 @@ class RestOptions(BaseModel):
 
     def all_secrets(self) -> dict[str, str]:
         """The secrets in the clear, by name."""
-        return {"token": self.token.get_secret_value(), **{k: v.get_secret_value() for k, v in self.secrets.items()}}
+        named = {**({} if self.token is None else {"token": self.token}), **self.secrets}
+        return {name: secret.get_secret_value() for name, secret in named.items()}
 
 
 class Into(Part):

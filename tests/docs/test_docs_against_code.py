@@ -21,7 +21,11 @@ from devices.camera.driver import CameraOptions
 from devices.replay import ReplayOptions
 from devices.serial.options import SerialOptions
 from his.fhir import OPTIONS as FHIR_OPTIONS
+from his.fixtures import Recorded
+from his.mapping import schema as mapping
+from his.mapping.writing import Sent
 from his.rest import RestOptions
+from his.rest.options import Signing, Transport, Way
 from his.views import ViewsOptions
 from hospital.cli import main
 
@@ -153,6 +157,20 @@ def plain(default: Any) -> str:
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:
     shown = {row[0].strip("`"): row[1] for row in page(name).table(table)}
     assert shown == {option: plain(field.default) for option, field in model.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("table", "model"),
+    [
+        ("mapping", mapping.Mapping), ("operation", mapping.Operation), ("spec", mapping.Spec), ("sent", Sent),
+        ("envelope", mapping.Envelope), ("codes", mapping.Codes), ("formats", mapping.Formats),
+        ("resolve", mapping.Resolve), ("state", mapping.State), ("transport", Transport), ("send", Way),
+        ("signing", Signing), ("fixture", Recorded),
+    ],
+)  # fmt: skip
+def test_the_tables_of_a_mappings_keys_are_its_schema(table: str, model: type[BaseModel]) -> None:
+    shown = {row[0].strip("`"): row[1] for row in page("docs/integrator.md").table(table)}
+    assert shown == {key: field.description for key, field in model.model_fields.items()}
 
 
 def test_the_device_reasons_shown_are_ones_the_drivers_give() -> None:

@@ -22,8 +22,10 @@ from werkzeug.routing import Rule
 import kiosk_ui
 import portal
 from bench.rawsio import RawSio
-from his.mapping import Mapper, load
-from his.port import AdmissionQuery, AdmissionStatus, CardStatus, PatientQuery
+from his.fixtures import load as load_fixtures
+from his.fixtures import replay
+from his.port import Op
+from his.rest import RestAdapter, RestOptions
 from tests.support.hub import HubHouse, cards
 
 MakeHouse = Callable[..., HubHouse]
@@ -113,16 +115,17 @@ def test_a_greeting_and_a_refusal_look_as_the_page_says(make_house: MakeHouse) -
     assert f"`{refused['error']['code']}`" in text
 
 
-def test_the_patient_and_the_stay_shown_are_read_by_the_adapter() -> None:
-    renhe = Mapper(load("renhe-json"))
-    shown = {name: json.loads(page("docs/integrator.md").example(name)) for name in ("patient", "admission")}
-    patient = renhe.answer(PatientQuery(card_no="600000000017"), {"code": "0", "data": shown["patient"]})
-    stay = renhe.answer(AdmissionQuery(admission_no="2026000101"), {"code": "0", "data": shown["admission"]})
-    assert patient.cards[0].status is CardStatus.ACTIVE
-    assert patient.id_no
-    assert stay.status is AdmissionStatus.ADMITTED
-    assert stay.patient.phone
-    assert stay.wristband_no
+def test_the_mapping_shown_is_a_right_one_and_reads_the_reply_shown(tmp_path: Path) -> None:
+    doc = page("docs/integrator.md")
+    (tmp_path / "ours.yaml").write_text(doc.example("mapping"), "utf-8")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "patient.yaml").write_text(doc.example("mapping-fixture"), "utf-8")
+    options = {"base_url": "http://his.example", "mapping": str(tmp_path / "ours.yaml"), "token": "t"}
+    adapter = RestAdapter(RestOptions.model_validate(options))
+    assert adapter.capabilities == {Op.HEALTH, Op.QUERY_PATIENT, Op.BOOK}
+    (fixture,) = load_fixtures(adapter.fixtures)
+    assert replay(adapter, fixture) == []
+    adapter.close()
 
 
 # ---------------------------------------------------------------- nginx
