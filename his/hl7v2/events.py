@@ -6,7 +6,7 @@ ORU with several reports, which is one each. A message that asks for nothing we 
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from his.hl7v2.message import Message, Segment, moment
 from his.hl7v2.options import ListenerOptions
@@ -267,7 +267,7 @@ def _fen(line: Segment) -> int | None:
             return None
         fen = yuan * 100
         return int(fen) if fen == fen.to_integral_value() else None
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         return None
 
 
