@@ -56,7 +56,7 @@ TEST = [
     "types-requests",
     "websocket-client",
 ]
-BENCH = ["aiohttp", "psutil", "pyserial-asyncio", "websocket-client", "websockets"]
+BENCH = ["aiohttp", "httpx", "psutil", "pyserial-asyncio", "websocket-client", "websockets"]
 
 setup(
     name="palm-hospital",
