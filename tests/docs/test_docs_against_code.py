@@ -22,12 +22,14 @@ from devices.replay import ReplayOptions
 from devices.serial.options import SerialOptions
 from his.fhir import OPTIONS as FHIR_OPTIONS
 from his.fixtures import Recorded
+from his.hl7v2.options import Hl7Options, ListenerOptions
 from his.mapping import schema as mapping
 from his.mapping.writing import Sent
 from his.rest import RestOptions
 from his.rest.options import Signing, Transport, Way
 from his.views import ViewsOptions
 from hospital.cli import main
+from hospital.mllp import mllp_options
 
 every_page = pytest.mark.parametrize("doc", pages(), ids=lambda doc: str(doc.path.relative_to(ROOT)))
 COLOURS = {"ok": "green", "info": "blue", "warn": "amber", "stop": "red", "down": "grey"}
@@ -130,14 +132,23 @@ def test_the_his_section_shown_is_a_right_one() -> None:
     RestOptions.model_validate(checked.his.options)
 
 
-@pytest.mark.parametrize(("example", "model"), [("his-fhir", FHIR_OPTIONS)])
+@pytest.mark.parametrize(("example", "model"), [("his-fhir", FHIR_OPTIONS), ("his-hl7v2", Hl7Options)])
 def test_the_section_shown_for_each_other_adapter_is_a_right_one(example: str, model: type[BaseModel]) -> None:
     shown = yaml.safe_load(page("docs/integrator.md").example(example))
     model.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.options)
 
 
+def test_the_mllp_section_shown_is_a_right_one() -> None:
+    shown = yaml.safe_load(page("docs/integrator.md").example("his-mllp"))
+    mllp_options(Config.model_validate({**shown, "secrets": {"data_key": "k"}}))
+
+
 def plain(default: Any) -> str:
     """A default as the tables write it."""
+    if isinstance(default, frozenset):
+        default = ", ".join(sorted(default))
+    if isinstance(default, dict) and default:
+        default = ", ".join(f"{key}: {value}" for key, value in default.items())
     if default is PydanticUndefined or default is None or default == "":
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
@@ -152,6 +163,8 @@ def plain(default: Any) -> str:
         ("docs/integrator.md", "rest", RestOptions),
         ("docs/integrator.md", "views", ViewsOptions),
         ("docs/integrator.md", "fhir", FHIR_OPTIONS),
+        ("docs/integrator.md", "hl7v2", Hl7Options),
+        ("docs/integrator.md", "mllp", ListenerOptions),
     ],
 )
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:
