@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,3 +302,19 @@ def race(sim: HisSim, calls: list[tuple[str, dict[str, Any]]]) -> list[Any]:
         thread.join()
     assert len(said) == len(calls), json.dumps(said)
     return said
+
+
+def test_what_it_answered_is_still_booked_after_a_kill(tmp_path: Path) -> None:
+    first = start_his(tmp_path)
+    keys = [key() for _ in range(20)]
+    with json_client(first) as ask:
+        for op_key in keys:
+            assert top_up(ask, MING, 100, op_key=op_key)["code"] == "0"
+    first.proc.kill()
+    first.proc.wait()
+    again = start_his(tmp_path)
+    with json_client(again) as ask:
+        assert [ask("query_op", op_key=op_key)["code"] for op_key in keys] == ["0"] * 20
+        assert top_up(ask, MING, 100, op_key=keys[0])["code"] == "1"
+    assert again.booked("top_up") == (20, 20)
+    again.stop()
