@@ -2,12 +2,14 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
 from his.gateway import Gateway
 from his.port import Op
 from his.views import OPTIONS, make
+from his.views.sql import parse
 from tests.contracts.subject import Facts, Person, Place, Stay, Subject
 from tests.support.views_hospital import start_hospital
 
@@ -24,14 +26,14 @@ FACTS = Facts(
     stay=Stay("P0002", "Z0001", 1, "W000000000001"),
     crowd=CROWD,
 )
-TABLES = {
-    Op.CREATE_CARD: ("card", "op_key"),
-    Op.REGISTER: ("registration", "op_key"),
-    Op.BOOK: ("registration", "op_key"),
-    Op.CANCEL_REGISTRATION: ("registration", "cancel_key"),
-    Op.CANCEL_BOOKING: ("registration", "cancel_key"),
-    Op.TOP_UP: ("money", "op_key"),
-    Op.PAY_PREPAYMENT: ("money", "op_key"),
+BOOKED = {
+    Op.CREATE_CARD: "his.card WHERE op_key IS NOT NULL",
+    Op.REGISTER: "his.registration WHERE kind = 'R'",
+    Op.BOOK: "his.registration WHERE kind = 'B'",
+    Op.CANCEL_REGISTRATION: "his.registration WHERE kind = 'R' AND cancel_key IS NOT NULL",
+    Op.CANCEL_BOOKING: "his.registration WHERE kind = 'B' AND cancel_key IS NOT NULL",
+    Op.TOP_UP: "his.money WHERE op = 'top_up'",
+    Op.PAY_PREPAYMENT: "his.money WHERE op = 'prepay'",
 }
 SCHEDULES = {Op.REGISTER: ("S01", 5000), Op.BOOK: ("S03", 5000)}
 
@@ -60,13 +62,19 @@ def views_subject(kind: str) -> Subject:
         )
         return Place(schedule_id, slot_id, fee_fen)
 
-    def rows(op: Op, op_key: str) -> int:
-        table, column = TABLES[op]
-        ((count,),) = hospital.sql(f"SELECT COUNT(*) FROM his.{table} WHERE {column} = '{op_key}'")
+    def rows(op: Op) -> int:
+        ((count,),) = hospital.sql(f"SELECT COUNT(*) FROM {BOOKED[op]}")
         return int(count)
 
     options = {"read_url": hospital.read_url, "write_url": hospital.write_url, "mapping": hospital.mapping}
+    adapter = make(OPTIONS.model_validate(options))
+
+    def freeze_at_write() -> None:
+        """With the write account connected: one that must connect first has sent nothing, and says so."""
+        adapter._write.write((parse("SELECT 1"), {}), time.monotonic() + 5)
+        hospital.freeze()
+
     return Subject(
-        hospital.mapping, Gateway(make(OPTIONS.model_validate(options))), FACTS, close=hospital.stop,
-        freeze=hospital.freeze, thaw=hospital.thaw, rows=rows, find_slot=find_slot,
+        hospital.mapping, Gateway(adapter), FACTS, close=hospital.stop, freeze=hospital.freeze, thaw=hospital.thaw,
+        freeze_at_write=freeze_at_write, rows=rows, find_slot=find_slot,
     )  # fmt: skip
