@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 from core.clock import SHANGHAI
-from his.faults import Broken
+from his.faults import Broken, NotSent
 from his.gnuhealth.options import GnuHealthOptions
 from his.http import HttpEndpoint, HttpOptions
 from his.port import Rejected
@@ -71,7 +71,12 @@ class Tryton:
         if not isinstance(stamp, str) or not stamp:
             raise Broken("bad_reply")  # without it two could take one place
         context = {"_timestamp": {f"{model},{record['id']}": stamp}}
-        self.call(f"model.{model}.write", [[record["id"]], values, context], deadline, repeatable=False)
+        try:
+            self.call(f"model.{model}.write", [[record["id"]], values, context], deadline, repeatable=False)
+        except Broken as broken:
+            if broken.reason == "unauthorized":
+                raise NotSent("unauthorized") from None  # turned away at the door: nothing was changed
+            raise
 
     def call(self, method: str, params: list[Any], deadline: float, *, repeatable: bool = True) -> Any:
         """The result of one call, after logging in when there is no session; a repeatable one also when it has ended."""

@@ -199,18 +199,23 @@ class Records:
         """Posted and paid invoices of the patient, newest first; they belong to no stay."""
         if query.admission_no:
             return ()
+        mine = self.row(query.patient_id, deadline)
+        of_service = ("lines.origin.service.patient", "=", mine["id"], "gnuhealth.health_service.line")
         clauses: Domain = [
-            ("patient.puid", "=", query.patient_id), ("type", "=", "out"), ("state", "in", ["posted", "paid"]),
+            ("type", "=", "out"), ("state", "in", ["posted", "paid"]), ["OR", ("party", "=", mine["party"]), of_service],
         ]  # fmt: skip
-        found = self._tryton.search("account.invoice", clauses, INVOICE_FIELDS, deadline)
+        listed = self._tryton.search("account.invoice", clauses, INVOICE_FIELDS, deadline)
+        found = [
+            one for one in listed if one.get("patient") in (mine["id"], None)
+        ]  # a father's bill for his child is the child's
         ids = [one["id"] for one in found]
         lines = (
             self._tryton.search("account.invoice.line", [("invoice", "in", ids)], INVOICE_LINES, deadline)
             if ids
             else []
         )
-        listed = [_invoice(one, [line for line in lines if line.get("invoice") == one["id"]]) for one in found]
-        return tuple(sorted(listed, key=lambda it: it.issued_at, reverse=True))
+        made = [_invoice(one, [it for it in lines if it.get("invoice") == one["id"]], mine["party"]) for one in found]
+        return tuple(sorted(made, key=lambda it: it.issued_at, reverse=True))
 
     def _one(self, domain: Domain, deadline: float) -> Patient:
         found = self._tryton.search(PATIENT, domain, PATIENT_FIELDS, deadline)
@@ -321,15 +326,14 @@ def _number(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float | int) and not isinstance(value, bool) else ""
 
 
-def _invoice(one: Record, lines: list[Record]) -> Invoice:
+def _invoice(one: Record, lines: list[Record], patient_party: Any) -> Invoice:
     day, number, payer = one.get("invoice_date"), text(one, "number"), one.get("party")
     if not isinstance(day, date) or not number:
         raise Broken("bad_reply")
     if text(linked(one, "currency"), "code") != "CNY":
         raise Broken("unmapped_code")
     total = _fen(one.get("total_amount"))
-    mine = payer is not None and payer == linked(one, "patient").get("party")
-    parts = (total, 0) if mine else (0, total)  # to somebody else than the patient: to his insurance
+    parts = (total, 0) if payer == patient_party else (0, total)  # to somebody else than the patient: to his insurance
     issued = datetime.combine(day, time(), SHANGHAI)
     items = tuple(_charge(line, issued) for line in lines if text(line, "type") == "line")
     whole = sum(item.amount_fen for item in items) == total  # not so where tax comes on top
