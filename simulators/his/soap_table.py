@@ -107,7 +107,7 @@ _PLACE = "opKey=op_key patientNo=patient_id schemaId=schedule_id pointNo=slot_id
 _PAID = "totCost=amount_fen:m payMode=pay_method tradeNo=trade_no payDate=paid_at:t"
 
 
-def _reads() -> tuple[Operation, ...]:
+def _clinic_reads() -> tuple[Operation, ...]:
     scalar = "scalar"
     return (
         Operation("HelloWorld", "health", scalar, (), Shape(fields("sysTime=time:t"))),
@@ -138,6 +138,12 @@ def _reads() -> tuple[Operation, ...]:
         Operation("QueryReportInfo", "report", scalar, fields("patientNo=patient_id reportNo=report_no"), _REPORT_ITEM),
         Operation("GetLisResultInfo", "report", scalar, fields("patientNo=patient_id reportNo=report_no"), _REPORT_ITEM, only="lab"),
         Operation("GetPacsResultInfo", "report", scalar, fields("patientNo=patient_id reportNo=report_no"), _REPORT_ITEM, only="imaging"),
+    )  # fmt: skip
+
+
+def _stay_reads() -> tuple[Operation, ...]:
+    scalar = "scalar"
+    return (
         Operation("QueryInMainInfo", "query_admission", scalar, fields("wristbandNo=wristband_no inpatientNo=admission_no patientNo=patient_id"), _STAY),
         Operation("QueryInMainList", "list_admissions", scalar, fields("patientNo=patient_id"), _STAY, "admissions"),
         Operation("QueryInMainMxInfo", "daily_statement", scalar, fields(_OF_STAY + " feeDate=day:d"), _FEE, "items",
@@ -194,5 +200,5 @@ STATUS = {
 }
 """Status queries (`opKey`): which writes each answers for; the answer is the Item that write answered, or no data."""
 
-OPERATIONS = {operation.name: operation for operation in (*_reads(), *_writes())}
+OPERATIONS = {operation.name: operation for operation in (*_clinic_reads(), *_stay_reads(), *_writes())}
 BY_WRITE = {operation.op: operation for operation in _writes()}
