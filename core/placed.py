@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from typing import Any
@@ -17,11 +18,27 @@ Lines = dict[At, int]
 """Where each key stands, 1-based."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: no and on are words, 010 is a code and 8:30 a time of day; not False, True, 8 and 510."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in pairs if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int")]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0x[0-9a-fA-F]+|0|[1-9][0-9_]*)\Z"), list("-+0123456789")
+)
+
+
 def parse(text: str, source: str) -> tuple[dict[str, Any], Lines]:
     """The mapping a YAML text holds, and its lines. Raises ConfigError."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         problem = getattr(exc, "problem", None) or "is not YAML"
@@ -59,15 +76,19 @@ def dotted(at: At) -> str:
 
 def line_of(at: At, lines: Lines) -> int | None:
     """The line of `at`, else of the nearest section around it, at last the first of the file."""
-    while at and at not in lines:
-        at = at[:-1]
-    return lines.get(at)
+    place: At = ()
+    for part in at:
+        inner = next((it for it in ((*place, part), (*place, str(part))) if it in lines), None)
+        if inner is None:
+            break
+        place = inner
+    return lines.get(place)
 
 
 def first_fault(exc: ValidationError, model: type[BaseModel], lines: Lines, source: str, under: At = ()) -> ConfigError:
     """The first thing pydantic found wrong; `under` is where in the file the checked part stands."""
     fault = exc.errors()[0]
-    at = (*under, *fault["loc"])
+    at = (*under, *(part for part in fault["loc"] if part != "[key]"))
     return ConfigError(sentence(fault, model), key=dotted(at), line=line_of(at, lines), source=source)
 
 

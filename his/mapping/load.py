@@ -61,16 +61,12 @@ def read(text: str, path: str | Path) -> Loaded:
     try:
         return Loaded(Mapping.model_validate(data), path, lines)
     except ValidationError as exc:
-        raise _named(first_fault(exc, Mapping, lines, path.name)) from exc
-
-
-def _named(fault: ConfigError) -> ConfigError:
-    """An operation nobody knows is told which ones there are, not that it "should be 'health' or …"."""
-    if fault.key.startswith("operations.") and fault.key.endswith(".[key]"):
-        key = fault.key.removesuffix(".[key]")
-        message = "is no operation; there are " + ", ".join(op.value for op in Op)
-        return ConfigError(message, key=key, line=fault.line, source=fault.source)
-    return fault
+        fault = first_fault(exc, Mapping, lines, path.name)
+        loc = exc.errors()[0]["loc"]
+        if loc[0] == "operations" and loc[-1] == "[key]":
+            message = "is no operation; there are " + ", ".join(op.value for op in Op)
+            fault = ConfigError(message, key=fault.key, line=fault.line, source=fault.source)
+        raise fault from exc
 
 
 def bundled() -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from core.config import Config, load
 from core.errors import ConfigError
+from core.placed import parse
 
 ROOT = Path(__file__).parents[2]
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -88,3 +89,13 @@ def test_every_key_is_described_and_stands_in_the_shipped_file() -> None:
 
 def test_what_init_writes_is_the_shipped_file() -> None:
     assert (ROOT / "config.yaml").read_text("utf-8") == (ROOT / "hospital/config.default.yaml").read_text("utf-8")
+
+
+def test_yaml_is_read_as_people_mean_it() -> None:
+    data, _ = parse("no: on\ncode: 010\nat: 8:30\nn: 12\nz: 0\nyes: true\nbelow: -1\n", "x.yaml")
+    assert data == {"no": "on", "code": "010", "at": "8:30", "n": 12, "z": 0, "yes": True, "below": -1}
+
+
+def test_a_key_written_twice_is_refused_with_both_lines() -> None:
+    with pytest.raises(ConfigError, match=r"x\.yaml, line 4: server\.port: .*first in line 2"):
+        parse("server:\n  port: 1\n  host: h\n  port: 2\n", "x.yaml")
