@@ -4,6 +4,7 @@ Several receivers answer only the last of two messages in one packet, and some a
 flight, an acknowledgement whose MSA-2 is not ours is nobody's, is logged and dropped.
 """
 
+import ipaddress
 import logging
 import queue
 import select
@@ -213,7 +214,11 @@ def connect(host: str, port: int, until: float, tls: ssl.SSLContext | None) -> s
 
 def _resolve(host: str, port: int, until: float) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
     """Addresses to try; a thread asks, because a name server that hangs must not outlive the deadline."""
-    found: queue.SimpleQueue[list[tuple[socket.AddressFamily, tuple[str, int]]]] = queue.SimpleQueue()
+    try:
+        version = ipaddress.ip_address(host).version
+        return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
+    except ValueError:
+        found: queue.SimpleQueue[list[tuple[socket.AddressFamily, tuple[str, int]]]] = queue.SimpleQueue()
 
     def ask() -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable
 class Script:
     """Answers each message with what `answer` gives: pieces of bytes; None closes the connection."""
 
-    def __init__(self, answer: Callable[[bytes], Iterable[bytes | None]]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[bytes], Iterable[bytes | None]], tls: ssl.SSLContext | None = None) -> None:
+        self._answer, self._tls = answer, tls
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(0.1)
         self.port = int(self._server.getsockname()[1])
@@ -45,6 +46,13 @@ class Script:
             self._spawn(self._serve, peer)
 
     def _serve(self, peer: socket.socket) -> None:
+        if self._tls is not None:
+            peer.settimeout(5)
+            try:
+                peer = self._tls.wrap_socket(peer, server_side=True)
+            except OSError:
+                peer.close()
+                return
         peer.settimeout(0.1)
         held = b""
         with peer:
