@@ -20,14 +20,19 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from core.clock import SHANGHAI
+from core.clock import SHANGHAI, SystemClock
 from core.config import load
 from core.ids import new_id
+from his.gateway import Gateway
 from his.port import Ctx, HisError, PayMethod, TopUpOrder, UnknownOutcome
 from hospital.bootstrap import Parts, build
 from hospital.cli_base import write_key
+from services.his_resolver import HisResolver
+from services.his_writes import Step
 from store.port_his import OPEN_STATES, IntentState
+from store.store import Store
 from tests.support.sims import ROOT, HisSim, start_his
+from tests.support.write_child import QUICK, VAULT, Child, adapter_of
 
 WRITERS, DEADLINE_S = 50, 2.0
 
@@ -51,20 +56,25 @@ class Hospital:
         return time.monotonic() - began
 
     def switch(self, path: str, body: object) -> Any:
-        """One of the simulator's switches; `body` None asks."""
-        connection = HTTPConnection(urlsplit(self.his.admin_url).netloc, timeout=10)
-        try:
-            connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+        """One of the simulator's switches."""
+        return ask(self.his, path, body)
 
     def booked(self, patient_id: str = "") -> list[str]:
         """op_keys of the top-ups in the HIS's ledger, as often as they were booked; the seed's have none."""
         return [
-            row["op_key"] for row in self.switch("/_sim/ledger?op=top_up", None)["rows"]
+            row["op_key"] for row in ask(self.his, "/_sim/ledger?op=top_up")["rows"]
             if row["op_key"] and patient_id in ("", row["patient_id"])
         ]  # fmt: skip
+
+
+def ask(his: HisSim, path: str, body: object = None) -> Any:
+    """One of the simulator's switches; without `body` a question."""
+    connection = HTTPConnection(urlsplit(his.admin_url).netloc, timeout=10)
+    try:
+        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 @pytest.fixture
@@ -161,6 +171,32 @@ def test_trying_again_under_a_new_key_doubles(hospital: Hospital) -> None:
         os.kill(hospital.his.proc.pid, signal.SIGCONT)
     time.sleep(1)
     assert max(len(hospital.booked(f"P{n:07d}")) for n in range(21, 21 + WRITERS)) == 2
+
+
+def test_twenty_kills_at_each_step_before_the_simulated_his_double_nothing_and_lose_no_intent(tmp_path: Path) -> None:
+    """The rules of test_his_writes, over the configured adapter and a HIS that keeps each op_key once."""
+    sim, child = start_his(tmp_path), Child()
+    url = f"sqlite:///{tmp_path / 'hospital.db'}"
+    store = Store(url, VAULT)
+    job = {"store": url, "his": sim.url, "token": sim.token, "dedup": True, "op": "top_up", "how": "intent"}
+    his = Gateway(adapter_of(job))
+    keys = {step: [f"{step}-{n}" for n in range(20)] for step in Step}
+    for step, names in keys.items():
+        for number, key in enumerate(names, 21):
+            assert child.run({**job, "step": step, "op_key": key, "patient": f"P{number:07d}"}) == -signal.SIGKILL
+    resolver = HisResolver(his, store.intents, SystemClock(), lambda _: None, QUICK)
+    until = time.monotonic() + 60
+    while OPEN_STATES & set(store.intents.counts()):
+        assert time.monotonic() < until, store.intents.counts()
+        resolver.round()
+        time.sleep(0.05)
+    booked = [row["op_key"] for row in ask(sim, "/_sim/ledger?op=top_up")["rows"] if row["op_key"]]
+    assert sorted(booked) == sorted(key for step in Step if step is not Step.BEGINNING for key in keys[step])
+    assert {one.state for one in store.intents.listed(set(IntentState), 1000)} == {IntentState.DONE}
+    child.close()
+    his.close()
+    store.close()
+    sim.stop()
 
 
 @pytest.mark.parametrize("mode", ["commit_then_hang", "commit_then_reset", "late", "garbage", "truncated"])

@@ -1,8 +1,8 @@
 """A process of ours that writes to the HIS and is killed with SIGKILL at a named step.
 
 It imports the house once and forks for each job, so that twenty kills at each step take seconds. A job is one JSON line
-{"store", "his", "dedup", "step", "op", "op_key", "patient", "how"}; answers: {"pid"}, then {"exit"} (-9 when killed).
-`how`: "intent" runs `HisWrites`; "naive" calls the HIS and would note the answer afterwards, as most do.
+{"store", "his", "dedup", "step", "op", "op_key", "patient", "how"[, "token"]}; answers: {"pid"}, then {"exit"} (-9 when killed).
+With `token` the HIS is the simulated one behind the rest adapter, else the books. `how`: "intent" runs `HisWrites`; "naive" calls the HIS and would note the answer afterwards, as most do.
 """
 
 import json
@@ -16,8 +16,10 @@ from typing import Any
 
 from core.clock import SHANGHAI, SystemClock
 from core.privacy import Vault
+from his.adapter import Adapter
 from his.gateway import Gateway
 from his.port import BookingOrder, Command, Ctx, HisError, PayMethod, TopUpOrder
+from his.rest import RestAdapter, RestOptions
 from services.his_writes import HisWrites, Step, WriteOptions
 from store.store import Store
 from tests.support.books import BooksAdapter
@@ -32,10 +34,18 @@ VAULT = Vault(b"k" * 32)
 
 
 def command_of(op: str, op_key: str, patient: str) -> Command[Any]:
-    """A top-up (money has been taken) or a booking (none)."""
+    """A top-up (money has been taken) or a booking (none); P0000021 has the simulated HIS's 21st card."""
+    card = str(600_000_000_000 + 17 * int(patient[1:])) if patient[1:].isdigit() else "60"
     if op == "book":
-        return BookingOrder(op_key, patient, "60", "S1", "7")
-    return TopUpOrder(op_key, patient, "60", 1000, PayMethod.WECHAT, "T1", datetime(2026, 11, 24, tzinfo=SHANGHAI))
+        return BookingOrder(op_key, patient, card, "S1", "7")
+    return TopUpOrder(op_key, patient, card, 1000, PayMethod.WECHAT, "T1", datetime(2026, 11, 24, tzinfo=SHANGHAI))
+
+
+def adapter_of(job: dict[str, Any]) -> Adapter:
+    """The books, or the simulated HIS."""
+    if "token" in job:
+        return RestAdapter(RestOptions.model_validate({"base_url": job["his"], "token": job["token"]}))
+    return BooksAdapter(job["his"], dedup=job["dedup"])
 
 
 def work(job: dict[str, Any]) -> None:
@@ -45,7 +55,7 @@ def work(job: dict[str, Any]) -> None:
         if step == job["step"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    his = Gateway(BooksAdapter(job["his"], dedup=job["dedup"]))
+    his = Gateway(adapter_of(job))
     command = command_of(job["op"], job["op_key"], job["patient"])
     if job["how"] == "naive":
         his.do(command, Ctx(QUICK.deadline_s))
