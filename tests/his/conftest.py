@@ -49,6 +49,7 @@ class Peer:
         self._scripts = list(scripts)
         self._close_after = close_after
         self.asked = 0
+        self.requests: list[bytes] = []
         self.connected = 0
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
@@ -74,8 +75,15 @@ class Peer:
                 while request := sock.recv(65536):
                     while b"\r\n\r\n" not in request:
                         request += sock.recv(65536)
+                    head, _, body = request.partition(b"\r\n\r\n")
+                    size = next(
+                        (int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0
+                    )
+                    while len(body) < size:
+                        body += sock.recv(65536)
                     with self._lock:
                         self.asked += 1
+                        self.requests.append(head + b"\r\n\r\n" + body)
                         script = self._scripts.pop(0) if self._scripts else b""
                     sock.sendall(script)
                     if self._close_after or not script:
