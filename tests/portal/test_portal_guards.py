@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from his.port import Ctx, ReportsQuery
 from store.port import BindingKind
 from tests.support.house import DECEASED, OTHER_CARD, STAY, House, Phone, fields, run_house
 from tests.support.sim_wechat import WechatSim
@@ -30,6 +31,20 @@ def routes(house: House) -> list[tuple[str, str, str]]:
         if rule.endpoint.startswith("portal.") and rule.endpoint != "portal.static"
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
+
+
+def address(rule: str, card: str, stay: str, reports: dict[str, str]) -> str:
+    """A rule filled with a binding and one of its reports."""
+    kind = "card" if "/cards/" in rule else "stay"
+    filled = rule.replace("<binding_id>", card if kind == "card" else stay).replace("<number>", reports[kind])
+    return filled.replace("<int:place>", "1")
+
+
+def reports_of(house: House) -> dict[str, str]:
+    """A report of the card's patient, and one of the stay."""
+    patient = house.person(BindingKind.ADMISSION, STAY).patient_id
+    listed = house.parts.his.ask(ReportsQuery(patient, admission_no=STAY), Ctx(deadline_s=5)).value
+    return {"card": "B0000001", "stay": listed[0].report_no}
 
 
 def ask(phone: Phone, method: str, path: str, token: str, accept: str) -> requests.Response:
@@ -49,14 +64,15 @@ def test_nobody_but_the_owner_gets_a_byte_of_a_patient(house: House) -> None:
     former.post(f"/portal/admissions/{gone['stay']}/unbind")
     canaries = ["王小明", "王*明", "李秀英", "李*英", "0017", "600000000017", "心血管", *passes]
     personal = [(e, m, r) for e, m, r in routes(house) if "<binding_id>" in r]
-    assert len(personal) == 11
+    assert len(personal) == 17
+    reports = reports_of(house)
     for _endpoint, method, rule in personal:
         ids = (gone["card"], card) if "/cards/" in rule else (gone["stay"], stay)
         for who, phone in (("anonymous", anonymous), ("other", other), ("former", former)):
             token = phone.csrf()
             for binding in ids:
                 for accept in ("text/html", "application/json"):
-                    answer = ask(phone, method, rule.replace("<binding_id>", binding), token, accept)
+                    answer = ask(phone, method, address(rule, binding, binding, reports), token, accept)
                     found = [text for text in canaries if text in answer.text or text in str(answer.headers)]
                     assert not found, (who, method, rule, found)
                     assert answer.status_code in ((303, 400, 401) if who == "anonymous" else (404,)), (who, rule)
@@ -90,10 +106,12 @@ def test_every_write_without_a_token_is_refused(house: House) -> None:
 def test_reading_pages_changes_nothing(house: House, tmp_path: Path) -> None:
     card, stay = house.bind(1), house.bind(1, BindingKind.ADMISSION, STAY)
     phone = house.phone(1)
+    reports = reports_of(house)
     reads = [
-        rule.replace("<binding_id>", card if "/cards/" in rule else stay)
+        address(rule, card, stay, reports)
         for endpoint, method, rule in routes(house)
-        if method == "GET" and endpoint not in ("portal.login", "portal.wechat_callback")
+        if method == "GET"
+        and endpoint not in ("portal.login", "portal.wechat_callback", "portal.image")  # no PACS here
     ]
     for path in reads:  # the first look at a card makes its pass
         assert phone.get(path).status_code == 200, path
