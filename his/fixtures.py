@@ -131,7 +131,7 @@ def _outcome(adapter: Replays, asked: Asked, recorded: Recorded) -> tuple[str, A
     except Duplicate:
         return "duplicate", None, ""
     except Broken as fault:
-        return fault.reason, None, str(getattr(fault, "what", ""))
+        return fault.reason, None, str(getattr(fault, "told", ""))
     if isinstance(value, NotDone):
         return "not_done", None, ""
     if isinstance(value, StillUnknown):

@@ -22,6 +22,7 @@ from his.adapter import Adapter, Call
 from his.checks import check
 from his.faults import Broken, NotSent
 from his.fixtures import question
+from his.mapping import Misfit
 from his.mapping.reading import kind_of
 from his.port import BY_OP, Command, Done, NotFound, Op, Patient, Rejected, StillUnknown
 from his.port.codec import fields, plain
@@ -138,9 +139,8 @@ def _timed(op: Op, run: Callable[[Call], Any], ms: int, asked: Any) -> Finding:
     except Rejected as refusal:
         return Finding(op, f"refuses the question ({refusal.code} {refusal.message}): choose another one", bad=True)
     except (NotSent, Broken) as fault:
-        what = f": {fault.what}" if hasattr(fault, "what") else ""
-        at = f" ({'.'.join(map(str, fault.at))})" if hasattr(fault, "at") else ""
-        return Finding(op, f"{fault.reason}{what}{at}; {DO.get(fault.reason, 'see docs/integrator.md')}", bad=True)
+        what = f": {fault.told}" if isinstance(fault, Misfit) else ""
+        return Finding(op, f"{fault.reason}{what}; {DO.get(fault.reason, 'see docs/integrator.md')}", bad=True)
 
 
 def sample(op: Op) -> Command[Any]:

@@ -59,7 +59,7 @@ class Judge:
     def _refuse(self, code: Any, reply: Any) -> None:
         """Raise what a code means; return when it is ok after all."""
         if code is MISSING or code is None or isinstance(code, (dict, list)):
-            raise Misfit("bad_reply", (*self._at, "envelope", "code"), "the reply has no code")
+            raise Misfit("bad_reply", self._loaded, (*self._at, "envelope", "code"), "the reply has no code")
         word = scalars.text(code)
         if word in self._ok:
             return
@@ -71,7 +71,7 @@ class Judge:
             raise self._rejection(word, reply)
         if word in self._exception:
             raise Broken("his_exception")
-        raise Misfit("unmapped_code", (*self._at, "codes"), f'the code "{word[:40]}" stands in no list')
+        raise Misfit("unmapped_code", self._loaded, (*self._at, "codes"), f'the code "{word[:40]}" stands in no list')
 
     def _rejection(self, code: str, reply: Any) -> HisError | Broken:
         reason: Meaning = self._rejected[code]

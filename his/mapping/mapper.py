@@ -163,7 +163,7 @@ class Mapper:
 
             def read_rows(data: Any, root: Any, asked: Any) -> Any:
                 if (found := place(data, root)) is MISSING:
-                    raise Misfit("bad_reply", at, f"nothing stands at {spec.path or 'the data'}")
+                    raise Misfit("bad_reply", self.loaded, at, f"nothing stands at {spec.path or 'the data'}")
                 return rows(found, root, asked)
 
             return read_rows
@@ -177,10 +177,12 @@ class Mapper:
                     found = _only(found, counts, root, asked)
                 except (NotFound, Rejected):
                     if sure:
-                        raise Misfit("bad_reply", at, "the write's answer is not exactly one") from None
+                        raise Misfit("bad_reply", self.loaded, at, "the write's answer is not exactly one") from None
                     raise
                 except Broken:
-                    raise Misfit("bad_reply", at, f"no object stands at {spec.path or 'the data'}") from None
+                    raise Misfit(
+                        "bad_reply", self.loaded, at, f"no object stands at {spec.path or 'the data'}"
+                    ) from None
             return one(found, root, asked)
 
         return read

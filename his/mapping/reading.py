@@ -80,13 +80,13 @@ class Compiler:
 
         def read(place: Any, root: Any, asked: Any) -> Any:
             if not isinstance(place, dict):
-                raise Misfit("bad_reply", at, f"{kind.__name__}: there is no object here")
+                raise Misfit("bad_reply", self._loaded, at, f"{kind.__name__}: there is no object here")
             try:
                 return kind(*[read_one(place, root, asked) for read_one in read_all])
             except Misfit:
                 raise
             except Broken:
-                raise _culprit(readers, place, root, asked) from None
+                raise _culprit(self._loaded, readers, place, root, asked) from None
 
         return read
 
@@ -236,7 +236,7 @@ class Compiler:
             if spec.asked is not None and (carried := getattr(asked, spec.asked)) not in ("", None):
                 return carried
             if value is MISSING:
-                raise Misfit("bad_reply", at, f"{owner.__name__}.{field.name} must be there and is not")
+                raise Misfit("bad_reply", self._loaded, at, f"{owner.__name__}.{field.name} must be there and is not")
             return value
 
         return absent
@@ -310,7 +310,7 @@ class Compiler:
         )
 
 
-def _culprit(readers: list[tuple[Reader, At, str]], place: Any, root: Any, asked: Any) -> Broken:
+def _culprit(loaded: Loaded, readers: list[tuple[Reader, At, str]], place: Any, root: Any, asked: Any) -> Broken:
     """Which field of an object could not be read."""
     for read_one, at, name in readers:
         try:
@@ -318,7 +318,7 @@ def _culprit(readers: list[tuple[Reader, At, str]], place: Any, root: Any, asked
         except Misfit as fault:
             return fault
         except Broken as fault:
-            return Misfit(fault.reason, at, f"{name} is not written as it should be")
+            return Misfit(fault.reason, loaded, at, f"{name} is not written as it should be")
     return scalars.bad()
 
 
