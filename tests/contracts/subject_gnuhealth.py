@@ -8,16 +8,17 @@ from his.gateway import Gateway
 from his.gnuhealth import OPTIONS, make
 from his.port import Op
 from tests.contracts.subject import Facts, Person, Stay, Subject
-from tests.support.gnuhealth import GnuHealth, start_gnuhealth, stop, times, tomorrow
+from tests.support.gnuhealth import RARE, GnuHealth, gnuhealth, times, tomorrow
 
 
 def start(_folder: Path) -> Subject:
     """The dump's hospital, with free times for tomorrow and people of a crowd."""
-    server = start_gnuhealth()
+    server = gnuhealth()
     if isinstance(server, str):
         pytest.skip(server)
     server.free(times(tomorrow(), 8, 45))
     server.free(times(tomorrow(), 13, 45))
+    server.person("RARE0001", *RARE, id_no="110101199002030022")
     armed = Armed(server)
     people = [
         one["puid"] for one in server.call("model.gnuhealth.patient.search_read", [], 0, None, None, ["puid"], {})
@@ -27,10 +28,11 @@ def start(_folder: Path) -> Subject:
         Gateway(make(OPTIONS.model_validate(server.options), armed.step)),
         Facts(
             patient=Person("DEMO0000", "DEMO0000"), name="测试患者0", absent_patient_id="DEMO9999",
-            absent_card_no="DEMO9999", other=Person("DEMO0002", "DEMO0002"), report_no="TEST001",
+            absent_card_no="DEMO9999", rare=(Person("RARE0001", "RARE0001"), "".join(RARE)),
+            other=Person("DEMO0002", "DEMO0002"), report_no="TEST001",
             stay=Stay("DEMO0000", "INPAC001", 1), crowd=tuple(Person(puid, puid) for puid in people),
         ),
-        close=lambda: stop(server),
+        close=server.thaw,
         freeze=server.freeze,
         thaw=armed.thaw,
         freeze_at_write=armed.arm,

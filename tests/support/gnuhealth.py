@@ -6,6 +6,7 @@ which takes about two minutes; where it is there already a start takes about ten
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
@@ -15,8 +16,7 @@ import socket
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.client import HTTPConnection
@@ -30,6 +30,8 @@ SCRIPTS = ROOT.parent / "shared" / "peers" / "gnuhealth"
 FOLDER = ROOT / "var" / "gnuhealth"
 USER, PASSWORD = "admin", "ghpass123"
 DOCTOR = 1
+RARE = ("𠮷田", "䶮")
+"""A name with a four-byte character and one of GB 18030 only."""
 
 
 @dataclass
@@ -85,6 +87,19 @@ class GnuHealth:
         made: list[int] = self.call("model.gnuhealth.appointment.create", rows, {})
         return made
 
+    def person(self, puid: str, family: str, given: str, id_no: str = "") -> None:
+        """A patient more."""
+        other = [["create", [{"alternative_id_type": "country_id", "code": id_no}]]] if id_no else []
+        [party] = self.call(
+            "model.party.party.create",
+            [{"name": given, "lastname": family, "ref": puid, "gender": "f", "is_person": True, "is_patient": True,
+              "fed_country": "CHN",
+              "dob": {"__class__": "date", "year": 1990, "month": 2, "day": 3}, "alternative_ids": other,
+              "alternative_identification": bool(id_no)}],
+            {},
+        )  # fmt: skip
+        self.call("model.gnuhealth.patient.create", [{"party": party}], {})
+
     def rows(self, domain: list[object], names: list[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call(
             "model.gnuhealth.appointment.search_read", domain, 0, None, None, names, {}
@@ -108,8 +123,20 @@ def times(day: date, hour: int, count: int, minutes: int = 5) -> list[datetime]:
     return [begin + timedelta(minutes=minutes * at) for at in range(count)]
 
 
-def start_gnuhealth() -> GnuHealth | str:
-    """The server with the dump's hospital; or the reason why there is none."""
+_started: list[GnuHealth | str] = []
+
+
+def gnuhealth() -> GnuHealth | str:
+    """The one server of this test run, started at the first call and ended with the run; or the reason why there is none."""
+    if not _started:
+        server = _start()
+        _started.append(server)
+        if isinstance(server, GnuHealth):
+            atexit.register(_stop, server)
+    return _started[0]
+
+
+def _start() -> GnuHealth | str:
     if not (SCRIPTS / "start").exists():
         return "GNU Health's start script is not beside the repository (../shared/peers/gnuhealth)"
     if not (FOLDER / "venv" / "bin" / "trytond").exists() and "--soak" not in sys.argv:
@@ -139,12 +166,12 @@ def start_gnuhealth() -> GnuHealth | str:
     except (OSError, ValueError, RuntimeError) as fault:
         failed = type(fault).__name__
     if failed:
-        stop(server)
+        _stop(server)
         return f"GNU Health did not start ({failed}); see var/gnuhealth/start.log"
     return server
 
 
-def stop(server: GnuHealth) -> None:
+def _stop(server: GnuHealth) -> None:
     """End server and database."""
     if (FOLDER / "trytond.pid").exists():
         with suppress(OSError, ValueError):
@@ -154,17 +181,6 @@ def stop(server: GnuHealth) -> None:
         )
         (FOLDER / "trytond.pid").unlink(missing_ok=True)
     server.lock.close()
-
-
-@contextmanager
-def running() -> Iterator[GnuHealth | str]:
-    """As `start_gnuhealth`, stopped afterwards."""
-    server = start_gnuhealth()
-    try:
-        yield server
-    finally:
-        if isinstance(server, GnuHealth):
-            stop(server)
 
 
 def _two_free_ports() -> int:
