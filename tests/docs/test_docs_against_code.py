@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 from doc_pages import ROOT, Page, page, pages, tracked
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from bench.__main__ import names as bench_names
@@ -22,9 +22,11 @@ from devices.replay import ReplayOptions
 from devices.serial.options import SerialOptions
 from his.fhir import OPTIONS as FHIR_OPTIONS
 from his.fixtures import Recorded
+from his.gnuhealth import OPTIONS as GNUHEALTH_OPTIONS
 from his.hl7v2.options import Hl7Options, ListenerOptions
 from his.mapping import schema as mapping
 from his.mapping.writing import Sent
+from his.pacs import PacsOptions
 from his.rest import RestOptions
 from his.rest.options import Signing, Transport, Way
 from his.views import ViewsOptions
@@ -149,7 +151,7 @@ def plain(default: Any) -> str:
         default = ", ".join(sorted(default))
     if isinstance(default, dict) and default:
         default = ", ".join(f"{key}: {value}" for key, value in default.items())
-    if default is PydanticUndefined or default is None or default == "":
+    if default is PydanticUndefined or default is None or default in ("", SecretStr("")):
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
@@ -162,7 +164,9 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "replay", ReplayOptions),
         ("docs/integrator.md", "rest", RestOptions),
         ("docs/integrator.md", "views", ViewsOptions),
+        ("docs/integrator.md", "pacs", PacsOptions),
         ("docs/integrator.md", "fhir", FHIR_OPTIONS),
+        ("docs/integrator.md", "gnuhealth", GNUHEALTH_OPTIONS),
         ("docs/integrator.md", "hl7v2", Hl7Options),
         ("docs/integrator.md", "mllp", ListenerOptions),
     ],
