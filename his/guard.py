@@ -2,7 +2,8 @@
 
 Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open;
 sent (a read): timeout, reset, truncated, too_large, bad_reply (not what the protocol says), http_NNN, unauthorized,
-unmapped_code, wrong_record (an answer about somebody else), wrong_sums, his_exception (the HIS says it failed).
+unmapped_code, wrong_record (an answer about somebody else), wrong_sums, his_exception (the HIS says it failed), altered_text ('?' for
+a character it cannot hold).
 """
 
 import logging
@@ -21,7 +22,7 @@ from his.port import Ctx, HisError, Lane, Op, OpClass, Unavailable, UnknownOutco
 T = TypeVar("T")
 log = logging.getLogger("his.call")
 
-ANSWERED = frozenset({"his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
+ANSWERED = frozenset({"altered_text", "his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
 """Reasons given by a HIS that is alive: one poisoned record must not cut everybody off."""
 OURS = frozenset({"busy", "closed", "unmapped_value", "unsupported_text"})
 """Reasons that say nothing about the HIS."""
