@@ -15,6 +15,8 @@ from his.port import ABNORMAL, AbnormalFlag
 from his.port.events import HisEvent, HisEventKind
 
 Data = dict[str, str | int]
+_LONGEST = 200
+"""Characters kept of a text in `data`."""
 _FLAGS = house(AbnormalFlag)
 _FINAL, _CORRECTED = frozenset("FCU"), frozenset("CWD")
 """OBX-11 and OBR-25 (tables 0085, 0123) of what may be shown, and of what replaces something shown before."""
@@ -82,7 +84,9 @@ class _Reader:
 
     def event(self, kind: HisEventKind, ref: str, data: Mapping[str, str | int], index: int = 0) -> HisEvent:
         """`index`: which event of this message, the first has the bare control id."""
-        said = {name: value for name, value in data.items() if value != ""}
+        said = {
+            name: value[:_LONGEST] if isinstance(value, str) else value for name, value in data.items() if value != ""
+        }
         event_id = self.message.control_id + (f"/{index + 1}" if index else "")
         where = self.source, event_id, kind, self.at(), self.patient_id(), ref
         try:

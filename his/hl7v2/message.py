@@ -30,12 +30,14 @@ _HEADER = re.compile(r"MSH([^\w\s])((?:(?!\1)[^\w\s]){4,5})\1")
 _TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?)?(\d\d)?(?:\.\d{1,4})?([+-]\d{4})?")
 _SEGMENT_END = re.compile(r"\r\n?|\n(?=[A-Z][A-Z0-9]{2}(?:[^\w\s]|\Z))")
 _NULL = '""'
+_PARTS_CAP = 200_000
+"""Separators a message may hold: 6,000 results have 70,000, and `hl7` needs 6 µs and 500 bytes for each part."""
 _LINES_CAP = 20
 """Blank lines one `\\.sp\\` may ask for."""
 
 
 class BadMessage(Exception):
-    """It cannot be read as HL7 v2. `reason`: no_header, charset, segments."""
+    """It cannot be read as HL7 v2. `reason`: no_header, charset, segments, too_many_parts."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -128,6 +130,8 @@ class Message:
             raise BadMessage("no_header")
         if re.search(rf"\r(?!\r|\Z|[A-Z][A-Z0-9]{{2}}(?:{re.escape(head[1])}|\r|\Z))", text):
             raise BadMessage("segments")
+        if sum(map(text.count, ("\r", head[1], *head[2]))) > _PARTS_CAP:
+            raise BadMessage("too_many_parts")
         return cls(hl7.parse(re.sub("\r+", "\r", text)), charset)
 
     def segments(self, name: str) -> list[Segment]:

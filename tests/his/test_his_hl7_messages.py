@@ -98,7 +98,9 @@ def test_the_character_set_is_the_declared_one_else_utf8_else_gb18030(declared: 
         (b"MSHaaaaaa", "no_header"),
         (HEAD.encode() + b"\rthis is no segment\r", "segments"),
         (HEAD.encode() + b"\rPIDx1\r", "segments"),
+        (HEAD.encode() + b"\rNTE|1||" + b"|" * 200_000, "too_many_parts"),
     ],
+    ids=range(12),
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(raw: bytes, reason: str) -> None:
     with pytest.raises(BadMessage) as refused:

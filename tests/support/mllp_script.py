@@ -5,7 +5,54 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from core.clock import SHANGHAI
+from his.adapter import Call
+from his.hl7v2 import OPTIONS, make
+from his.port import PayMethod, RegistrationOrder, TopUpOrder
+from tests.contracts.subject_hl7v2 import ANSWERS, OPERATIONS
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=SHANGHAI)
+ORDER = RegistrationOrder("k1", "P0000021", "600000000357", "S1", "SL1", 1250, provider_trade_no="T1")
+TOP_UP = TopUpOrder("k2", "P0000021", "600000000357", 1234, PayMethod.WECHAT, "W1", NOW)
+
+
+def soon(seconds: float = 5.0) -> Call:
+    return Call(time.monotonic() + seconds)
+
+
+def adapter(port: int, **more: Any) -> Any:
+    return make(
+        OPTIONS(
+            **{
+                "host": "127.0.0.1",
+                "port": port,
+                "operations": OPERATIONS,
+                "txn_no": "ZTX-1",
+                "answers": ANSWERS,
+                **more,
+            }
+        )
+    )
+
+
+def ack(message: bytes, code: str, *more: str, control_id: str | None = None) -> bytes:
+    asked = message.split(b"\r")[0].decode("latin-1").split("|")
+    head = f"MSH|^~\\&|HIS||PALM||20261124||ACK^{asked[8].split('^')[1]}|X1|P|2.5||||||UNICODE UTF-8"
+    return framed("\r".join([head, f"MSA|{code}|{asked[9] if control_id is None else control_id}", *more]) + "\r")
+
+
+def framed(text: str) -> bytes:
+    return b"\x0b" + text.encode() + b"\x1c\r"
+
+
+def rsp(message: bytes, status: str, *pids: str, code: str = "AA") -> bytes:
+    control_id = message.split(b"\r")[0].decode().split("|")[9]
+    return ack(message, code, f"QAK|{control_id}|{status}", "QPD|Q22", *pids)
 
 
 class Script:
