@@ -117,6 +117,12 @@ def answer(error: Exception) -> Response:
     return response
 
 
+def status_of(error: Exception) -> int:
+    """The status an error is answered with."""
+    refusal, status = _refusal(error)
+    return status or PROBLEMS[refusal.code].status
+
+
 def _refusal(error: Exception) -> tuple[Refusal, int]:
     """The refusal that says this error, and its status when it is not the code's own."""
     if isinstance(error, Refusal) and error.code in PROBLEMS:

@@ -13,10 +13,11 @@ from typing import Any, Protocol, cast
 from flask import Blueprint, Response, current_app, g, render_template, request
 from markupsafe import Markup, escape
 from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
 
 from bridge import openapi
 from bridge.models import EVENTS_MAX, EventIn, Json, ResolveIn, ScanIn, ScansQuery
-from bridge.problems import PROBLEMS, BadInput
+from bridge.problems import PROBLEMS, BadInput, status_of
 from bridge.reading import body, faults_of, fit, query
 from core.errors import Refusal
 from devices.text import decode
@@ -68,8 +69,8 @@ def needs(scope: Scope) -> Callable[[View], Callable[[], Response]]:
                 response = view(admitted)
                 status = response.status_code
                 return response
-            except Refusal as refusal:
-                status = PROBLEMS[refusal.code].status if refusal.code in PROBLEMS else 500
+            except (Refusal, HTTPException) as error:
+                status = status_of(error)
                 raise
             finally:
                 _room.release()

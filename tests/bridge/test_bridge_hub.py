@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -219,3 +221,46 @@ def test_a_wrong_token_problem_is_the_same_from_the_real_server(make_house: Call
     problem(post(house, "/events", CALL, "wrong"), 401, "token.wrong")
     slow = requests.get(f"http://127.0.0.1:{house.port}/bridge/nothing", timeout=10)
     problem(slow, 404, "not_found")
+
+
+def test_a_client_that_drips_its_body_is_cut_off_and_others_are_answered(make_house: Callable[..., HubHouse]) -> None:
+    """Twenty of them, one more than the bridge has places; each sends a byte now and then, for ever."""
+    house = make_house()
+    house.start()
+    token = client(house)
+    head = (
+        f"POST /bridge/v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode()
+    dripping = [socket.create_connection(("127.0.0.1", house.port), timeout=30) for _ in range(20)]
+    begun = time.monotonic()
+    try:
+        for line in dripping:
+            line.sendall(head)
+        answered = [post(house, "/events", CALL, token).status_code]
+        while time.monotonic() - begun < 9:
+            for line in dripping:
+                with contextlib.suppress(OSError):
+                    line.sendall(b"1\r\n \r\n")
+            time.sleep(0.5)
+        wait_for(lambda: post(house, "/events", CALL, token).status_code == 200, 8, "a place to be free")
+        assert answered[0] in (200, 503)
+    finally:
+        for line in dripping:
+            line.close()
+    assert house.get("/healthz")[0] == 200
+
+
+def test_a_body_in_chunks_is_taken_and_one_without_end_is_not(make_house: Callable[..., HubHouse]) -> None:
+    house = make_house()
+    house.start()
+    url, token = f"http://127.0.0.1:{house.port}/bridge/v1/events", client(house)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    pieces = (json.dumps(CALL)[n : n + 7].encode() for n in range(0, len(json.dumps(CALL)), 7))
+    assert requests.post(url, data=pieces, headers=headers, timeout=20).json()["new"] == 1
+    endless = (b" " * 4096 for _ in range(200))
+    problem(requests.post(url, data=endless, headers=headers, timeout=20), 413, "body.too_large")
+    large = [{**CALL, "event_id": f"L{n}", "data": {"queue_no": n, "note": "长" * 300}} for n in range(100)]
+    assert len(json.dumps(large, ensure_ascii=False).encode()) > 64 * 1024
+    body = json.dumps(large, ensure_ascii=False).encode()
+    assert requests.post(url, data=body, headers=headers, timeout=20).json()["new"] == 100
