@@ -67,6 +67,21 @@ def test_an_event_is_stored_once_and_tells_the_stations_once(store: Store) -> No
     assert [one.body for one in store.scans.events_after("C1", 0, 9)] == [{"n": "E1"}]
 
 
+def test_an_event_stored_by_sixteen_threads_at_once_is_stored_by_one(store: Store) -> None:
+    station(store)
+    got: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(store.his_events.add([event("E1", "C1")], NOW)[0].new))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [False] * 15 + [True]
+    assert store.scans.last_seq("C1") == 1
+
+
 def test_an_event_id_used_again_for_something_else_is_told_from_a_repeat(store: Store) -> None:
     store.his_events.add([event()], NOW)
     for other in (
@@ -122,6 +137,18 @@ def test_a_scan_id_of_ours_is_committed_once(store: Store) -> None:
     assert (again.station, again.seq, again.patient_id, again.body["scan_id"]) == ("C1", 1, "P1", row.scan_id)
     assert store.scans.last_seq("C1") == 1
     assert store.scans.find_scan(new_id()) is None
+
+
+def test_one_scan_committed_by_sixteen_threads_at_once_is_committed_by_one(store: Store) -> None:
+    row, got = scan(station(store), new_id()), []
+    threads = [threading.Thread(target=lambda: got.append(store.scans.commit(row))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got.count(1) == 1
+    assert {one.seq for one in got if isinstance(one, FoundScan)} == {1}
+    assert store.scans.last_seq("C1") == 1
 
 
 def test_a_clients_scan_id_means_one_scan_with_one_content(store: Store) -> None:
