@@ -8,6 +8,8 @@ PACKAGES = [
     "store",
     "store.migrations",
     "his",
+    "his.fhir",
+    "his.gnuhealth",
     "his.hl7v2",
     "his.mapping",
     "his.pacs",

@@ -11,7 +11,10 @@ from tests.contracts.subject import Subject
 NAMES = sorted(path.stem.removeprefix("subject_") for path in Path(__file__).parent.glob("subject_*.py"))
 
 
-@pytest.fixture(scope="package", params=NAMES)
+# one worker has all of a peer's tests, so that it starts once
+@pytest.fixture(
+    scope="package", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"peer-{name}")) for name in NAMES]
+)
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """One adapter with its peer, started once for all tests."""
     module = importlib.import_module(f"tests.contracts.subject_{request.param}")

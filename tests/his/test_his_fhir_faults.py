@@ -38,6 +38,7 @@ from his.port import (
 )
 from tests.support.fhir import FhirServer, plan, running, seed, tomorrow
 
+pytestmark = pytest.mark.xdist_group("peer-fhir")
 CTX = Ctx(deadline_s=3.0)
 DAY = tomorrow()
 SLOT = {

@@ -42,6 +42,7 @@ from tests.support.fhir import FhirServer, Hospital, patient, running, seed
 
 CTX = Ctx(deadline_s=8.0)
 Make = Callable[..., Gateway]
+pytestmark = pytest.mark.xdist_group("peer-fhir")
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ from tests.support.fhir import OP_KEY, PEERS, FhirServer, Hospital, plan, runnin
 
 CTX = Ctx(deadline_s=10.0)
 Make = Callable[..., Gateway]
+pytestmark = pytest.mark.xdist_group("peer-fhir")
 
 
 class Died(BaseException):

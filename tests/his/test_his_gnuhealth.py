@@ -51,6 +51,7 @@ from his.port import (
 )
 from tests.support.gnuhealth import DOCTOR, GnuHealth, gnuhealth, times, tomorrow, wire
 
+pytestmark = pytest.mark.xdist_group("peer-gnuhealth")
 CTX = Ctx(deadline_s=15.0)
 Make = Callable[..., Gateway]
 _days = iter(tomorrow() + timedelta(days=30 + at) for at in range(1000))
