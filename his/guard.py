@@ -124,8 +124,7 @@ class Guard:
             outcome = "ok"
             return value
         finally:
-            log.log(
-                logging.DEBUG if outcome == "ok" else logging.INFO,
-                "his op=%s ms=%.1f outcome=%s trace=%s",
-                op.value, (time.monotonic() - started) * 1000, outcome, ctx.trace,
-            )  # fmt: skip
+            level = logging.DEBUG if outcome == "ok" else logging.INFO
+            if log.isEnabledFor(level):
+                took = (time.monotonic() - started) * 1000
+                log.log(level, "his op=%s ms=%.1f outcome=%s trace=%s", op.value, took, outcome, ctx.trace)
