@@ -243,7 +243,7 @@ def lower_priority(by: int) -> None:
     """Let the hub's scans go before this process's pages when both want the same core.
 
     A page's thread that wakes under SCHED_BATCH does not push a running scan aside. Measured with the portal saturated
-    on two cores (bench/scan_latency): scan p95 1.9 ms with, 3.6 ms without, against 1.5 ms idle.
+    on two cores (bench/loaded), medians of seven and six short runs: scan p95 2.4 ms with, 3.7 ms without.
     """
     os.nice(by)
     with contextlib.suppress(OSError):  # a sandbox may forbid it; then pages are only nice
