@@ -7,14 +7,16 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
-_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+_RANDOM = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
+"""Makes a letter of any byte, all letters alike often."""
 _PAIRING = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # read aloud and typed on a ladder: no 0/O, 1/I
 
 
 def new_id() -> str:
     """26 characters: 48 bits of milliseconds, 80 random bits (the ULID layout). Order is a convenience only."""
-    value = (int(time.time() * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
-    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+    made = int(time.time() * 1000)
+    stamp = "".join([_ALPHABET[made >> shift & 31] for shift in range(45, -1, -5)])
+    return stamp + os.urandom(16).translate(_RANDOM).decode("ascii")
 
 
 def new_token() -> str:

@@ -3,7 +3,6 @@
 `his.gateway.Gateway` puts the guard, the checks and the cache around it and is the `HisPort` the house sees.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +11,9 @@ from his.port import Command, Op, Query, Resolution
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its end on the monotonic clock, and what the caller would like done while the HIS thinks."""
+    """One call: its end on the monotonic clock."""
 
     deadline: float
-    meanwhile: Callable[[], None] | None = None
 
 
 class Adapter(Protocol):

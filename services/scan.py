@@ -221,7 +221,8 @@ class ScanService:
         checked = passes.check(read, row.secret, passes.step_at(self._clock.epoch()))
         if checked.step is None:
             return _plain(Outcome.FORGED)
-        return self._known_pass(station, row, checked, checked.step).of_pass(row.pass_no)
+        answer = self._known_pass(station, row, checked, checked.step)
+        return answer if answer.pass_no else answer.of_pass(row.pass_no)
 
     def _known_pass(self, station: Station, row: PassRow, checked: passes.Checked, step: int) -> Answer:
         if row.revoked:
@@ -229,7 +230,8 @@ class ScanService:
         if checked.verdict is not passes.Verdict.VALID:
             early = checked.verdict is passes.Verdict.EARLY
             return _plain(Outcome.EXPIRED, outcomes.CLOCK_WRONG if early else None)
-        if (use := self._scans.find_use(row.pass_no, step)) is not None:
+        used = row.last_step is not None and row.last_step >= step
+        if used and (use := self._scans.find_use(row.pass_no, step)) is not None:
             return self._seen_before(station, use)
         answer = self._lookup(station, row.number, wristband=row.kind is passes.PassKind.E_WRISTBAND)
         if answer.patient is not None and answer.patient.patient_id != row.patient_id:

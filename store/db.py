@@ -12,8 +12,8 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,65 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _PRAGMAS = {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 10_000, "cache_size": -8000}
 
 
+class _Reading:
+    """SQLite's one connection, for one thread at a time. Written out: a generator costs five calls a query."""
+
+    __slots__ = ("_lock", "_peewee")
+
+    def __init__(self, database: peewee.Database, lock: threading.RLock) -> None:
+        self._peewee, self._lock = database, lock
+
+    def __enter__(self) -> peewee.Database:
+        self._lock.acquire()
+        return self._peewee
+
+    def __exit__(self, *_failure: object) -> None:
+        self._lock.release()
+
+
+class _Immediate:
+    """BEGIN IMMEDIATE … COMMIT under the process's write lock, asked of SQLite directly; a nested one joins the outer."""
+
+    __slots__ = ("_connection", "_nested", "_own_lock", "_peewee", "_write_lock")
+
+    def __init__(self, database: peewee.Database, write_lock: threading.RLock, own_lock: threading.RLock) -> None:
+        self._peewee, self._write_lock, self._own_lock = database, write_lock, own_lock
+
+    def __enter__(self) -> peewee.Database:
+        self._write_lock.acquire()
+        self._own_lock.acquire()
+        try:
+            self._connection = self._peewee.connection()
+            self._nested = self._connection.in_transaction
+            if not self._nested:
+                self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._release()
+            raise
+        return self._peewee
+
+    def __exit__(self, failure: type[BaseException] | None, *_rest: object) -> None:
+        try:
+            if not self._nested:
+                self._end(failure is None)
+        finally:
+            self._release()
+
+    def _end(self, good: bool) -> None:
+        try:
+            if good:
+                self._connection.execute("COMMIT")
+        finally:
+            # also after a COMMIT that failed: left open, every later write would join it and never be kept.
+            # SQLite has rolled back by itself after some errors, a full disk among them
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _release(self) -> None:
+        self._own_lock.release()
+        self._write_lock.release()
+
+
 class Db:
     """One database in one durability. Queries take it explicitly; models are never bound globally."""
 
@@ -37,65 +96,38 @@ class Db:
         self._write_lock = write_lock
         self._own_lock = threading.RLock()
         self._quick = quick
+        self._reading = _Reading(peewee_db, self._own_lock)
+        self.run: Callable[..., Any] = peewee_db.connection().execute if self.sqlite else peewee_db.execute_sql
+        """``run(text, params)``: a cursor of hand-written SQL; inside `read` or `write` only.
 
-    @contextmanager
-    def read(self) -> Iterator[peewee.Database]:
+        SQLite is asked directly: peewee's layer costs a scan's statements a fifth of their time.
+        """
+
+    def read(self) -> AbstractContextManager[peewee.Database]:
         """A connection to read from."""
-        if self.sqlite:
-            with self._own_lock:
-                yield self.peewee
-        else:
-            with self._pooled():
-                yield self.peewee
+        return self._reading if self.sqlite else self._pooled()
+
+    def write(self, serial: str = "") -> AbstractContextManager[peewee.Database]:
+        """A transaction. ``serial``: writers of the same word run one after another on PostgreSQL too."""
+        return _Immediate(self.peewee, self._write_lock, self._own_lock) if self.sqlite else self._atomic(serial)
 
     @contextmanager
-    def _pooled(self) -> Iterator[None]:
+    def _pooled(self) -> Iterator[peewee.Database]:
         """A connection of the pool for this thread; nested uses share it."""
         if not self.peewee.is_closed():
-            yield
+            yield self.peewee
             return
         with self.peewee.connection_context():
-            yield
+            yield self.peewee
 
     @contextmanager
-    def write(self, serial: str = "") -> Iterator[peewee.Database]:
-        """A transaction. ``serial``: writers of the same word run one after another on PostgreSQL too."""
-        if self.sqlite:
-            with self._write_lock, self._own_lock:
-                yield from self._immediate()
-            return
+    def _atomic(self, serial: str) -> Iterator[peewee.Database]:
         with self._pooled(), self.peewee.atomic():
             if self._quick:
                 self.peewee.execute_sql("SET LOCAL synchronous_commit = off")
             if serial:
                 self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtext(%s))", (serial,))
             yield self.peewee
-
-    def _immediate(self) -> Iterator[peewee.Database]:
-        """BEGIN IMMEDIATE … COMMIT, asked of SQLite directly for the same reason as in `run`; a nested one joins the outer."""
-        connection = self.peewee.connection()
-        if connection.in_transaction:
-            yield self.peewee
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.peewee
-            connection.execute("COMMIT")
-        except BaseException:
-            # also after a COMMIT that failed: left open, every later write would join it and never be kept.
-            # SQLite has rolled back by itself after some errors, a full disk among them
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    def run(self, text: str, params: tuple[Any, ...] = ()) -> Any:
-        """A cursor of hand-written SQL; inside `read` or `write` only.
-
-        SQLite is asked directly: peewee's layer costs a scan's eight statements a fifth of their time.
-        """
-        if self.sqlite:
-            return self.peewee.connection().execute(text, params)
-        return self.peewee.execute_sql(text, params)
 
     def sql(self, text: str) -> str:
         """``?`` placeholders as this engine writes them."""

@@ -108,6 +108,8 @@ class PassRow:
     number: str
     patient_id: str
     revoked: bool
+    last_step: int | None = None
+    """The latest step accepted so far, as `Scans.find_pass` found it: a later one was not used by then."""
 
 
 @dataclass(frozen=True, slots=True)

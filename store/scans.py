@@ -10,14 +10,15 @@ from typing import Any
 
 import peewee as pw
 
-from core.codes.passes import PassKind
+from core.codes.passes import KINDS
 from core.privacy import Vault
 from store.db import Db, rows
 from store.models import at, ms
 from store.port import Event, FoundScan, NewScan, PassRow, PassUse
 
 _PASS = (
-    "SELECT p.pass_no, p.kind, p.secret_sealed, p.binding, b.scan_number_sealed, b.patient_id, p.revoked_ms"
+    "SELECT p.pass_no, p.kind, p.secret_sealed, p.binding, b.scan_number_sealed, b.patient_id, p.revoked_ms,"
+    " (SELECT max(u.step) FROM pass_use u WHERE u.pass_no = p.pass_no)"
     " FROM pass p JOIN binding b ON b.id = p.binding WHERE p.pass_no = ?"
 )
 _USE = (
@@ -86,10 +87,10 @@ class ScanStore:
             found = rows(self._db, _PASS, (pass_no,))
         if not found:
             return None
-        number, kind, secret, binding, scan_number, patient_id, revoked = found[0]
+        number, kind, secret, binding, scan_number, patient_id, revoked, last_step = found[0]
         return PassRow(
-            number, PassKind(kind), self._vault.open_bytes(secret, f"pass:{number}:secret"), binding,
-            self._vault.open(scan_number, f"binding:{binding}:scan_number"), patient_id, revoked is not None,
+            number, KINDS[kind], self._vault.open_bytes(secret, f"pass:{number}:secret"), binding,
+            self._vault.open(scan_number, f"binding:{binding}:scan_number"), patient_id, revoked is not None, last_step,
         )  # fmt: skip
 
     def find_use(self, pass_no: str, step: int) -> PassUse | None:

@@ -1,6 +1,5 @@
 """`HisPort`: how the house talks to a HIS, whatever it speaks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +25,7 @@ class Ctx:
 
     `deadline_s`: seconds for the whole call: connect, send and every read, repeats included; the guard caps it by the
     class of the operation. `stale_ok`: an old answer will do when the HIS is silent (for display, never for a decision
-    about money). `meanwhile`: work of the caller's own, called once while the HIS thinks, if the adapter can.
+    about money).
     """
 
     deadline_s: float = 2.0
@@ -34,7 +33,6 @@ class Ctx:
     trace: str = ""
     lane: Lane = Lane.PAGE
     stale_ok: bool = False
-    meanwhile: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

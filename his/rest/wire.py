@@ -12,7 +12,7 @@ from his.faults import Broken
 from his.rest.signing import plain
 
 GB = "gb18030"
-_JSON = json.JSONDecoder(parse_float=Decimal)
+_raw_decode = json.JSONDecoder(parse_float=Decimal).raw_decode
 _CJK = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -38,9 +38,18 @@ def tree(body: bytes, charset: str) -> Any:
         text = body.decode(charset)
         if charset == GB:
             _refuse_utf8(body)
-        return _JSON.decode(text.removeprefix("\ufeff"))
+        return _decode(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         raise Broken("bad_reply") from None
+
+
+def _decode(text: str) -> Any:
+    """`json.loads` less its regular expressions for blanks, which cost as much as the rest. Raises ValueError."""
+    text = text.strip(" \t\r\n")
+    value, end = _raw_decode(text)
+    if end != len(text):
+        raise ValueError("more than one value")
+    return value
 
 
 def _refuse_utf8(body: bytes) -> None:

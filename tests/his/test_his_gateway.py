@@ -140,18 +140,6 @@ def test_a_write_is_sent_once_whatever_happens(fault: Exception, error: type[Exc
     assert len(adapter.asked) == 1
 
 
-def test_what_the_caller_wanted_done_meanwhile_is_done_once_however_often_a_read_is_repeated() -> None:
-    def impatient(call: Call) -> Any:
-        assert call.meanwhile is not None
-        call.meanwhile()
-        return Broken("reset")
-
-    done: list[int] = []
-    adapter = Scripted(impatient, impatient, WANG)
-    gateway(adapter).ask(PatientQuery(card_no="60"), Ctx(meanwhile=lambda: done.append(1)))
-    assert done == [1]
-
-
 # ------------------------------------------------------------------ answers that are none
 
 

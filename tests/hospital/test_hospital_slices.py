@@ -40,3 +40,22 @@ def test_threads_started_afterwards_have_the_short_slice_and_niceness_stays() ->
     if asked != "True" or before < 0 or own == before:
         pytest.skip("this kernel grants no slices of one's own, or does not show them")
     assert own == inner == 100_000
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="only Linux has the policy")
+def test_a_process_of_lower_priority_and_its_threads_run_as_batch_work() -> None:
+    program = """
+import os, threading
+from hospital.server import lower_priority
+before = os.nice(0)
+lower_priority(5)
+inner = []
+thread = threading.Thread(target=lambda: inner.append(os.sched_getscheduler(0)))
+thread.start(); thread.join()
+print(os.nice(0) - before, os.sched_getscheduler(0), inner[0])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ran.stdout.split() == ["5", str(os.SCHED_BATCH), str(os.SCHED_BATCH)]

@@ -227,6 +227,18 @@ def test_a_step_of_a_pass_is_used_once_and_the_loser_changes_nothing(store: Stor
     assert use.body["name"] == "王*明"
 
 
+def test_a_pass_is_found_with_the_latest_step_it_was_used_at(store: Store) -> None:
+    made, row = station(store), store.bindings.pass_for(binding(store), NOW)
+    steps: list[int | None] = []
+    for use in (None, 5, 9, 7):
+        if use is not None:
+            store.scans.commit(scan(made, use, (row.pass_no, use)))
+        found = store.scans.find_pass(row.pass_no)
+        assert found is not None
+        steps.append(found.last_step)
+    assert steps == [None, 5, 9, 9]
+
+
 def test_the_control_without_the_key_uses_a_step_twice(store: Store) -> None:
     """The same race when the used step is looked up first and not guarded by the primary key."""
     made = station(store)
