@@ -104,7 +104,7 @@ class Hl7Adapter:
         if not isinstance(command, CardApplication):
             return StillUnknown("unsupported")
         try:
-            patient = self._patient(PatientQuery(id_no=command.id_no), call.deadline)
+            patient = self._person(command, call.deadline)
         except NotFound:
             return NotDone()
         if not patient.cards:
@@ -115,10 +115,15 @@ class Hl7Adapter:
         """See `Adapter`."""
         self._client.close()
 
-    def _patient(self, query: PatientQuery, deadline: float) -> Patient:
+    def _person(self, order: CardApplication, deadline: float) -> Patient:
+        """Whoever has the document of the application."""
+        return self._patient(PatientQuery(id_no=order.id_no), deadline, self._requests.id_kind(order.id_type))
+
+    def _patient(self, query: PatientQuery, deadline: float, id_kind: str | None = None) -> Patient:
         control_id = fresh_id()
         try:
-            message = self._requests.query(query, control_id)
+            kind = self._options.id_no_type if id_kind is None else id_kind
+            message = self._requests.query(query, control_id, kind)
         except UnicodeEncodeError:
             raise NotSent("unsupported_text") from None
         past_commit = application_answers(query.op, self._options.enhanced)
@@ -159,11 +164,7 @@ class Hl7Adapter:
         """The person with the card, from the acknowledgement's PID, else asked for: the application was accepted."""
         try:
             pids = reply.segments("PID")
-            patient = (
-                answers.read_patient(pids[0], self._options)
-                if pids
-                else self._patient(PatientQuery(id_no=order.id_no), deadline)
-            )
+            patient = answers.read_patient(pids[0], self._options) if pids else self._person(order, deadline)
         except (NotFound, Rejected, NotSent):  # of the question, not of the application
             raise Broken("bad_reply") from None
         if not patient.cards:

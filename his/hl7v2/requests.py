@@ -27,10 +27,11 @@ from his.port import (
 )
 
 _SEXES = {Sex.MALE: "M", Sex.FEMALE: "F", Sex.UNKNOWN: "U"}
-_ID_TYPES = {IdType.PASSPORT: "PPN", IdType.DRIVING: "DL", IdType.BIRTH_CERTIFICATE: "BC", IdType.OFFICER: "MI"}
-"""Kinds of identity document in table 0203; the others are said by `id_no_type`."""
-
-
+_ID_TYPES = {
+    IdType.PASSPORT: "PPN", IdType.DRIVING: "DL", IdType.BIRTH_CERTIFICATE: "BC", IdType.OFFICER: "MI",
+    IdType.FOREIGN_RESIDENT: "PRC", IdType.HK_MACAO: "U", IdType.TAIWAN: "U", IdType.UNKNOWN: "U",
+}  # fmt: skip
+"""Kinds of identity document in table 0203, U where it has none; ID card and household register bear the ID number."""
 _COMMIT_WILL_DO = frozenset({Op.CREATE_CARD, Op.REGISTER, Op.CANCEL_REGISTRATION})
 """Operations whose answer says nothing but yes or no."""
 
@@ -46,13 +47,16 @@ class Requests:
     def __init__(self, options: Hl7Options) -> None:
         self._options = options
 
-    def query(self, query: PatientQuery, control_id: str) -> bytes:
-        """QBP^Q22^QBP_Q21; the query tag is the control id."""
+    def id_kind(self, id_type: IdType) -> str:
+        """PID-3.5 of such a document's number; "": it is PID-19."""
+        return _ID_TYPES.get(id_type, self._options.id_no_type)
+
+    def query(self, query: PatientQuery, control_id: str, id_kind: str) -> bytes:
+        """QBP^Q22^QBP_Q21; the query tag is the control id. `id_kind`: of the number in a query by ID number."""
         if query.card_no is not None:
             wanted = [("@PID.3.1", query.card_no), ("@PID.3.5", self._options.card_no_type)]
         elif query.id_no is not None:
-            typed = self._options.id_no_type
-            wanted = [("@PID.3.1", query.id_no), ("@PID.3.5", typed)] if typed else [("@PID.19", query.id_no)]
+            wanted = [("@PID.3.1", query.id_no), ("@PID.3.5", id_kind)] if id_kind else [("@PID.19", query.id_no)]
         else:
             wanted = [("@PID.3.1", query.patient_id or ""), ("@PID.3.5", self._options.patient_id_type)]
         draft = self._begin(("QBP", "Q22", "QBP_Q21"), control_id, query.op)
@@ -100,7 +104,7 @@ class Requests:
         """ADT^A28 or A04: PID with the ID number, name, birth date, sex and phone; NK1 is the guardian."""
         event = self._options.create_event
         draft = self._adt(event, "ADT_A05" if event == "A28" else "ADT_A01", control_id, order.op)
-        kind = _ID_TYPES.get(order.id_type, self._options.id_no_type)
+        kind = self.id_kind(order.id_type)
         number: dict[int, Value] = {3: [(order.id_no, "", "", "", kind)]} if kind else {3: "", 19: order.id_no}
         phone = (order.phone, "PRN", "CP")
         draft.add(

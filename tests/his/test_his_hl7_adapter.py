@@ -65,6 +65,15 @@ def test_a_card_is_issued_once_found_and_asked_for_by_the_id_number(hospital: Ga
     assert refused.value.reason is RejectReason.DUPLICATE
 
 
+def test_a_passport_is_a_passport_and_no_id_number(hospital: Gateway) -> None:
+    order = CardApplication("kp1", "Ann Lee", Sex.FEMALE, date(1990, 1, 2), IdType.PASSPORT, "E12345678", "19900000003")
+    made = hospital.do(order, Ctx(deadline_s=5))
+    assert made.patient.name == "Ann Lee"
+    assert hospital.resolve(order, Ctx(deadline_s=5)) == Done(made)
+    with pytest.raises(NotFound):
+        hospital.ask(PatientQuery(id_no="E12345678"), Ctx(deadline_s=5))
+
+
 def test_two_people_with_one_number_are_ambiguous(hospital: Gateway) -> None:
     with pytest.raises(Rejected) as refused:
         hospital.ask(PatientQuery(id_no="990101198503100010"), Ctx(deadline_s=5))

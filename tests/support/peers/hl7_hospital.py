@@ -47,8 +47,8 @@ class Reply:
 
 
 def pid(person: dict[str, str], n: int = 1) -> str:
-    numbers = f"{person['id']}^^^HIS^PI~{person['card']}^^^HIS^HC~{person['id_no']}^^^GOV^NI"
-    return f"PID|{n}||{numbers}||{person['name']}^^^^^^L||{person['born']}|{person['sex']}|||||19900000001^PRN^CP"
+    numbers = f"{person['id']}^^^HIS^PI~{person['card']}^^^HIS^HC~{person['id_no']}^^^GOV^{person.get('kind', 'NI')}"
+    return f"PID|{n}||{numbers}||{person['name']}||{person['born']}|{person['sex']}|||||19900000001^PRN^CP"
 
 
 def add_row(op: str, number: str, patient: str) -> None:
@@ -73,8 +73,8 @@ class Hospital(AbstractHandler):
     def Q22(self, message, control_id: str) -> str:
         asked = dict(one.to_er7().split("^")[:2] for one in message.qpd.qpd_3)
         wanted, kind = asked["@PID.3.1"], asked.get("@PID.3.5", "PI")
-        key = {"PI": "id", "HC": "card", "NI": "id_no"}[kind]
-        found = [one for one in people if one[key] == wanted]
+        key = {"PI": "id", "HC": "card"}.get(kind, "id_no")
+        found = [one for one in people if one[key] == wanted and (key != "id_no" or one.get("kind", "NI") == kind)]
         reply = Reply("RSP^K22^RSP_K21", control_id)
         tag = message.qpd.qpd_2.to_er7()
         lines = [f"QAK|{tag}|{'OK' if found else 'NF'}|Q22|{len(found)}", message.qpd.to_er7()]
@@ -86,10 +86,11 @@ class Hospital(AbstractHandler):
         if any(one["id_no"] == id_no for one in people):
             return reply.no("205", "has a card")
         number = len(people) + 1000
-        name = message.pid.pid_5.to_er7().split("^")[0]
+        name = message.pid.pid_5.to_er7()
         people.append(
             {"id": f"P{number:07d}", "card": str(600_000_000_000 + 17 * number), "id_no": id_no, "name": name,
-             "born": message.pid.pid_7.to_er7(), "sex": message.pid.pid_8.to_er7()}
+             "born": message.pid.pid_7.to_er7(), "sex": message.pid.pid_8.to_er7(),
+             "kind": message.pid.pid_3[0].cx_5.to_er7()}
         )  # fmt: skip
         add_row("create_card", id_no, people[-1]["id"])
         return reply.yes()
