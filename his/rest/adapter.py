@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from his.adapter import Call
+from core.placed import At
 from his.faults import Broken, NotSent
-from his.http import HttpEndpoint, HttpOptions
 from his.mapping import Mapper, load
-from his.port import Command, Op, Query, Resolution
+from his.mapping.adapter import MappedAdapter, Send, plain_or_secret
+from his.mapping.charset import real
+from his.port import Op
 from his.rest import wire
 from his.rest.options import RestOptions, Transport, Way
 from his.rest.signing import Outgoing, Signer, plain
@@ -20,92 +19,31 @@ from his.wire import Response
 
 _PLACE = re.compile(r"\{(\w+)\}")
 MEDIA = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-Send = Callable[[dict[str, Any], float, bool], Any]
-"""(parameters, deadline, repeatable) -> reply as a tree. Raises NotSent, Broken."""
 
 
-class RestAdapter:
+class RestAdapter(MappedAdapter):
     """See `his.adapter.Adapter`. ConfigError when the mapping is wrong."""
 
     def __init__(self, options: RestOptions) -> None:
         loaded = load(options.mapping)
         self._secrets = options.all_secrets()
-        self.mapper = Mapper(loaded, self._secrets)
+        super().__init__(Mapper(loaded, self._secrets))
         self._transport = loaded.part(("transport",), loaded.mapping.transport, Transport)
         how = self._transport
-        self._charset = wire.real(how.charset)
-        self._reply_charset = wire.real(options.charset or how.reply_charset or how.charset)
+        self._charset = real(how.charset)
+        self._reply_charset = real(options.charset or how.reply_charset or how.charset)
         self._signer = self._signing()
-        self._endpoint = HttpEndpoint(
-            options.base_url,
-            self._headers(),
-            HttpOptions(
-                connect_s=options.connect_ms / 1000,
-                idle_s=options.idle_s,
-                pool_size=options.pool_size,
-                body_cap=options.body_cap_kib * 1024,
-                ca_file=options.ca_file,
-            ),
-        )
-        self.on_reply: Callable[[str], None] | None = None
-        """Told every reply as text before it is read; `hospital his check --record` keeps them."""
-        self._ops = {op: self._way(op, *self.mapper.send(op)) for op in self.mapper.capabilities}
-        self._resolve = {op: self._way(op, *self.mapper.resolve_send(op)) for op in self.mapper.resolvable}
-
-    @property
-    def capabilities(self) -> frozenset[Op]:
-        """See `Adapter`."""
-        return self.mapper.capabilities
-
-    @property
-    def resolvable(self) -> frozenset[Op]:
-        """See `Adapter`."""
-        return self.mapper.resolvable
-
-    @property
-    def dedups(self) -> frozenset[Op]:
-        """See `Adapter`."""
-        return self.mapper.dedups
-
-    def ask(self, query: Query[Any], call: Call) -> Any:
-        """See `Adapter`."""
-        reply = self._ops[query.op](self.mapper.request(query), call.deadline, True)
-        return self.mapper.answer(query, reply)
-
-    def do(self, command: Command[Any], call: Call) -> Any:
-        """See `Adapter`."""
-        reply = self._ops[command.op](self.mapper.request(command), call.deadline, False)
-        return self.mapper.answer(command, reply)
-
-    def resolve(self, command: Command[Any], call: Call) -> Resolution[Any]:
-        """See `Adapter`."""
-        reply = self._resolve[command.op](self.mapper.resolve_request(command), call.deadline, True)
-        return self.mapper.resolution(command, reply)
+        self._endpoint = options.endpoint(options.base_url, self._headers())
+        self._work_out_ways()
 
     def close(self) -> None:
         """See `Adapter`."""
         self._endpoint.close()
 
-    @property
-    def probes(self) -> dict[Op, dict[str, Any]]:
-        """Questions the mapping proposes for `hospital his check`."""
-        operations = self.mapper.loaded.mapping.operations
-        return {op: it.probe for op, it in operations.items() if it.probe is not None}
+    def _recorded(self, _way: Send, body: str) -> Any:
+        return wire.tree(body.encode(self._reply_charset), self._reply_charset)
 
-    @property
-    def fixtures(self) -> Path | None:
-        """The folder of recorded replies that stands beside the mapping under its name."""
-        folder = self.mapper.loaded.path.with_suffix("")
-        return folder if folder.is_dir() else None
-
-    def replay(self, asked: Query[Any] | Command[Any], body: str, *, resolving: bool = False) -> Any:
-        """See `his.fixtures.Replays`."""
-        reply = wire.tree(body.encode(self._reply_charset), self._reply_charset)
-        if isinstance(asked, Command) and resolving:
-            return self.mapper.resolution(asked, reply)
-        return self.mapper.answer(asked, reply)
-
-    def _way(self, op: Op, send: dict[str, Any], at: tuple[str | int, ...]) -> Send:
+    def _way(self, op: Op, send: dict[str, Any], at: At) -> Send:
         """One operation's way, worked out once: the usual one is a POST of JSON without signature."""
         loaded = self.mapper.loaded
         way = loaded.part(at, send, Way)
@@ -154,7 +92,11 @@ class RestAdapter:
             raise Broken("unauthorized" if response.status in (401, 403) else f"http_{response.status}")
         if self.on_reply is not None:
             self.on_reply(response.body.decode(self._reply_charset, "replace"))
-        return wire.tree(response.body, self._reply_charset)
+        status_as = self._transport.status_as
+        if status_as is None:
+            return wire.tree(response.body, self._reply_charset)
+        reply = wire.tree(response.body, self._reply_charset) if response.body else {}
+        return {**(reply if isinstance(reply, dict) else {"body": reply}), status_as: str(response.status)}
 
     def _headers(self) -> dict[str, str]:
         how, loaded = self._transport, self.mapper.loaded
@@ -163,15 +105,7 @@ class RestAdapter:
             charset = "" if how.body == "json" or how.charset == "utf-8" else f"; charset={how.charset}"
             headers["Content-Type"] = MEDIA[how.body] + charset
         for name, value in how.headers.items():
-            at = ("transport", "headers", name)
-            if isinstance(value, str):
-                headers[name] = value
-            elif isinstance(value, dict) and set(value) == {"secret"}:
-                if value["secret"] not in self._secrets:
-                    raise loaded.wrong(at, f"the options have no secret called {value['secret']}")
-                headers[name] = self._secrets[value["secret"]]
-            else:
-                raise loaded.wrong(at, "must be a text in quotes or {secret: name}")
+            headers[name] = plain_or_secret(loaded, value, self._secrets, ("transport", "headers", name))
         return headers
 
     def _signing(self) -> Signer | None:

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from his.mapping.adapter import HttpReach
+from his.mapping.charset import Charset
 from his.mapping.schema import Part
 
-Charset = Literal["utf-8", "gb18030", "gbk", "gb2312"]
 Body = Literal["json", "form", "query", "none"]
 PATH = r"^/[^\s?#]*$"
 
 
-class RestOptions(BaseModel):
+class RestOptions(HttpReach):
     """How this HIS is reached; the form in the admin pages and `config.yaml` both come from here."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(
         description="Address of the HIS interface, such as http://10.1.2.3:8080"
     )
     mapping: str = Field("renhe-json", description="A bundled mapping by its name, or the path of a mapping file")
-    token: SecretStr | None = Field(None, description="The secret called token; write env:NAME or file:PATH")
-    secrets: dict[str, SecretStr] = Field(
-        {}, description="Further secrets by the names the mapping uses, as env:NAME or file:PATH"
-    )
-    connect_ms: int = Field(1000, ge=50, le=10_000, description="Longest to wait for a connection")
     charset: Literal["utf-8", "gb18030"] | None = Field(
         None, description="Character set of the replies, when it is not what the mapping says"
     )
-    pool_size: int = Field(8, ge=1, le=64, description="Connections at most; further calls wait their turn")
-    idle_s: int = Field(20, ge=1, le=600, description="Unused connections are closed after so many seconds")
-    body_cap_kib: int = Field(4096, ge=16, le=65_536, description="Largest reply accepted, in KiB")
-    ca_file: str | None = Field(None, description="PEM of the authority that signed the HIS's certificate")
-
-    def all_secrets(self) -> dict[str, str]:
-        """The secrets in the clear, by name."""
-        named = {**({} if self.token is None else {"token": self.token}), **self.secrets}
-        return {name: secret.get_secret_value() for name, secret in named.items()}
 
 
 class Into(Part):
@@ -96,4 +81,9 @@ class Transport(Part):
     reply_charset: Charset | None = Field(None, description="Of the replies; left out: the same.")
     headers: dict[str, Any] = Field({}, description="Name and text, or {secret: name}.")
     statuses: list[int] = Field([200], min_length=1, description="HTTP statuses whose body is a reply.")
+    status_as: str | None = Field(
+        None,
+        description="The HTTP status is put into the reply under this name, so that envelope and codes can use it; then a "
+        "body may be empty, and one that is no object stands under body.",
+    )
     signing: Signing | None = Field(None, description="How requests are signed.")

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from his.faults import Broken
+from his.mapping.charset import decoded
 from his.rest.signing import plain
 
-GB = "gb18030"
 _raw_decode = json.JSONDecoder(parse_float=Decimal).raw_decode
-_CJK = re.compile(r"[\u4e00-\u9fff]")
-
-
-def real(charset: str) -> str:
-    """gbk and gb2312 are parts of GB 18030, which holds every character there is."""
-    return "utf-8" if charset == "utf-8" else GB
 
 
 def json_body(parameters: dict[str, Any], _charset: str) -> bytes:
@@ -35,10 +28,7 @@ def form_body(parameters: dict[str, Any], charset: str) -> bytes:
 def tree(body: bytes, charset: str) -> Any:
     """A JSON reply; Broken("bad_reply") when it is none, or not in the charset it should be in."""
     try:
-        text = body.decode(charset)
-        if charset == GB:
-            _refuse_utf8(body)
-        return _decode(text.removeprefix("\ufeff"))
+        return _decode(decoded(body, charset))
     except (ValueError, RecursionError):
         raise Broken("bad_reply") from None
 
@@ -50,15 +40,3 @@ def _decode(text: str) -> Any:
     if end != len(text):
         raise ValueError("more than one value")
     return value
-
-
-def _refuse_utf8(body: bytes) -> None:
-    """UTF-8 read as GB 18030 is often no error but nonsense: two Chinese characters in valid UTF-8 are no accident."""
-    if body.isascii():
-        return
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        return
-    if len(_CJK.findall(text)) >= 2:
-        raise Broken("bad_reply")
