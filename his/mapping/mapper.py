@@ -64,6 +64,12 @@ class Mapper:
         self.resolvable = frozenset(self._resolve)
         self.dedups = frozenset(op for op, operation in loaded.mapping.operations.items() if operation.dedups)
 
+    @property
+    def probes(self) -> dict[Op, dict[str, Any]]:
+        """Questions the mapping proposes for `hospital his check`."""
+        operations = self.loaded.mapping.operations
+        return {op: it.probe for op, it in operations.items() if it.probe is not None}
+
     def send(self, op: Op) -> tuple[dict[str, Any], At]:
         """An operation's own part of the transport, and where it stands in the file."""
         return self._ops[op].send, self._ops[op].at

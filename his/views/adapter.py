@@ -106,6 +106,11 @@ class ViewsAdapter:
         _as_sent(values, rows)
         return self._mapper.resolution(command, rows)
 
+    @property
+    def probes(self) -> dict[Op, dict[str, Any]]:
+        """See `Mapper`."""
+        return self._mapper.probes
+
     def close(self) -> None:
         """See `Adapter`."""
         self._read.close()

@@ -15,7 +15,7 @@ import pytest
 from core.errors import ConfigError
 from his.adapter import Call
 from his.faults import Broken, NotSent
-from his.port import BookingOrder, Op, PatientQuery
+from his.port import BookingOrder, NotFound, Op, PatientQuery, Rejected
 from his.rest import RestAdapter, RestOptions
 
 Make = Callable[..., Any]
@@ -167,6 +167,31 @@ def test_statuses_that_carry_replies_are_the_mappings_choice(make_peer: Make, ad
         else:
             with pytest.raises(Broken, match=reason):
                 ask(adapter_on(peer.url, transport))
+
+
+def test_a_his_whose_only_code_is_the_http_status_is_mapped_too(make_peer: Make, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        """
+vendor: test
+envelope: {code: http_status, data: body.0}
+codes: {ok: ["200"], not_found: ["404"], rejected: {"409": ambiguous}}
+transport: {statuses: [200, 404, 409], status_as: http_status}
+operations: {query_patient: {request: {id: $patient_id}}}
+""",
+        "utf-8",
+    )
+    row = json.dumps([{"patient_id": "P1", "name": "某"}])
+    peer = make_peer(
+        replied(row), replied("", status="404 Not Found"), replied("{}", status="409 Conflict"), replied("")
+    )
+    adapter = RestAdapter(RestOptions.model_validate({"base_url": peer.url, "mapping": str(path)}))
+    call = Call(time.monotonic() + 5)
+    assert adapter.ask(QUERY, call).name == "某"
+    for wanted in (NotFound, Rejected, Broken):
+        with pytest.raises(wanted):
+            adapter.ask(QUERY, call)
+    adapter.close()
 
 
 # ---------------------------------------------------------------- signatures
