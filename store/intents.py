@@ -49,7 +49,10 @@ _AGAIN = (
     "UPDATE his_intent SET state = 'sending', sent_ms = ?, next_try_ms = ?, tries = 0, first_not_done_ms = NULL"
     " WHERE op_key = ? AND state = 'unknown' AND lease_owner = ?"
 )
-_HURRY = "UPDATE his_intent SET next_try_ms = ?, tries = 0, lease_ms = 0 WHERE state = 'unknown' AND next_try_ms > ?"
+_HURRY = (
+    "UPDATE his_intent SET silent_ms = ?, tries = 0,"
+    " next_try_ms = CASE WHEN next_try_ms > ? THEN ? ELSE next_try_ms END WHERE state = 'unknown'"
+)
 _DECIDE = (
     "UPDATE his_intent SET state = ?, settled_ms = ?, decided_by = ?, decided_why_sealed = ?, his_txn_no = ?,"
     " next_try_ms = NULL WHERE op_key = ? AND state IN ('unknown', 'manual')"
@@ -149,7 +152,7 @@ class IntentStore:
 
     def hurry(self, now: datetime) -> int:
         with stored(), self._quick.write():
-            return int(self._quick.run(self._quick.sql(_HURRY), (ms(now), ms(now))).rowcount)
+            return int(self._quick.run(self._quick.sql(_HURRY), (ms(now), ms(now), ms(now))).rowcount)
 
     def listed(self, states: Collection[IntentState], limit: int) -> list[Intent]:
         marks = ", ".join("?" * len(states))

@@ -143,7 +143,7 @@ class Intents(Protocol):
         """Give the lease back untried."""
 
     def hurry(self, now: datetime) -> int:
-        """Make every UNKNOWN intent due now, its schedule from the start; how many."""
+        """The HIS was silent until now: every UNKNOWN intent is due, its schedule from the start; how many."""
 
     def listed(self, states: Collection[IntentState], limit: int) -> list[Intent]:
         """Those in these states, oldest first."""

@@ -177,6 +177,9 @@ def test_hurry_makes_what_is_unknown_due_and_leaves_what_may_be_in_flight(store:
     assert store.intents.hurry(NOW) == 2
     assert {one.op_key for one in (store.intents.claim("me", NOW, LATER) for _ in range(2)) if one} == {"u1", "u2"}
     assert store.intents.claim("me", NOW, LATER) is None
+    kept = store.intents.get("u1")
+    assert kept is not None
+    assert kept.silent_at == NOW, "what it was sent may have been waiting until now"
 
 
 def test_a_person_decides_once_and_it_is_written_down(store: Store) -> None:
