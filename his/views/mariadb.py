@@ -26,7 +26,7 @@ _GONE = frozenset({1053, 1077, 1079, 1080, 1927, 2003, 2006, 2013, 2014, 2027})
 _LATE = frozenset({1317, 1969, 3024})  # interrupted; statement time exceeded (MariaDB, MySQL)
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1792})  # not granted; a write in a read-only transaction
 _LOGIN = frozenset({1044, 1045, 1049, 1130, 1698, 1251})
-_UNSUPPORTED_TEXT = frozenset({1300, 1366, 3854})  # incorrect string value: that character set has no such character
+NO_TLS = 2026  # the server offers none
 
 
 class _Connection(Connection):  # type: ignore[type-arg]
@@ -95,8 +95,8 @@ class MariadbDriver:
         return self._run(run, deadline)
 
     def write(self, statement: Bound, deadline: float) -> list[Row]:
-        """See `Driver`."""
-        return self._run(lambda connection: _rows(connection, statement), deadline)
+        """See `Driver`. Once it left it may finish: stopped halfway, a procedure without a transaction leaves half of it."""
+        return self._run(lambda connection: _rows(connection, statement, limited=False), deadline)
 
     def close(self) -> None:
         """See `Driver`."""
@@ -105,6 +105,9 @@ class MariadbDriver:
     def _run(self, work: Callable[[_Connection], T], deadline: float) -> T:
         connection = self._pool.take(deadline)
         connection.deadline = deadline
+        if time.monotonic() >= deadline:
+            self._pool.give(connection)
+            raise NotSent("busy")
         try:
             answer = work(connection)
         except BaseException as error:
@@ -139,15 +142,17 @@ class MariadbDriver:
         raise fault
 
 
-def _rows(connection: _Connection, bound: Bound) -> list[Row]:
-    """The rows of the first result; what a procedure says after them is read and let go."""
+def _rows(connection: _Connection, bound: Bound, *, limited: bool = True) -> list[Row]:
+    """The rows of the first result; what a procedure says after them is read and let go.
+
+    `limited`: the server is told how much time is left, and stops by itself.
+    """
     statement, values = bound
     with connection.cursor() as cursor:
-        limit = left(connection.deadline)
-        text = statement.text
-        if "MariaDB" in connection.server_version:
+        text, limit = statement.text, left(connection.deadline)
+        if limited and "MariaDB" in connection.server_version:
             text = f"SET STATEMENT max_statement_time={limit:.3f} FOR {text}"
-        else:  # MySQL: milliseconds, and for SELECT only
+        elif limited:  # MySQL: milliseconds, and for SELECT only
             cursor.execute(f"SET SESSION max_execution_time={max(1, int(limit * 1000)):d}")
         cursor.execute(text, dict(values))
         rows: list[Row] = list(cursor.fetchall())  # type: ignore[arg-type]
@@ -183,6 +188,8 @@ def _not_connected(error: OSError | pymysql.MySQLError, until: float) -> NotSent
     if isinstance(error, (ConnectionRefusedError, ConnectionResetError)):
         return NotSent("refused")
     if isinstance(error, pymysql.MySQLError) and error.args:
+        if error.args[0] == NO_TLS:
+            return NotSent("tls")
         return NotSent("unauthorized" if error.args[0] in _LOGIN else "refused")
     return NotSent("unreachable")
 

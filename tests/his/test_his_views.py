@@ -242,7 +242,7 @@ def sell(his: Gateway, make_order: Callable[[str], Any], times: int) -> list[str
 
 
 def patient_lanes(make_his: Callable[..., Gateway], **options: object) -> Gateway:
-    his = make_his(pool_size=16, **options)
+    his = make_his(**{"pool_size": 16, **options})
     his.guard._lanes = dict.fromkeys(his.guard._lanes, threading.BoundedSemaphore(64))
     return his
 
@@ -328,6 +328,75 @@ def test_a_frozen_server_holds_nobody_and_what_it_took_is_found_once(his: Gatewa
     wait_for(lambda: isinstance(his.resolve(order("frozen"), CTX), Done))
     assert hospital.sql("SELECT COUNT(*) FROM his.registration WHERE op_key = 'frozen'") == [("1",)]
     assert hospital.sql("SELECT taken FROM his.slot WHERE slot_id = 'S01-1'") == [("2",)]
+
+
+def test_fifty_writes_to_a_frozen_server_are_unknown_in_time_and_fifty_rows_afterwards(
+    make_his: Callable[..., Gateway], hospital: Hospital
+) -> None:
+    his = patient_lanes(make_his, pool_size=50)
+    hospital.sql("UPDATE his.patient SET balance = 9999 WHERE patient_id = 'P0001'")
+    hospital.sql("UPDATE his.slot SET total = 60 WHERE slot_id = 'S01-1'")
+    connect_all(his, hospital, 50)
+    took: list[float] = []
+    ends: list[str] = []
+    gate = threading.Barrier(50)
+
+    def attempt(number: int) -> None:
+        gate.wait()
+        started = time.monotonic()
+        try:
+            his.do(order(f"f{number}"), Ctx(deadline_s=2))
+        except HisError as failure:
+            ends.append(type(failure).__name__)
+        took.append(time.monotonic() - started)
+
+    hospital.freeze()
+    try:
+        threads = [threading.Thread(target=attempt, args=(number,)) for number in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    finally:
+        hospital.thaw()
+    assert ends == ["UnknownOutcome"] * 50
+    assert max(took) < 2.5
+    started = time.monotonic()
+    for number in range(50):
+        wait_for(lambda: isinstance(his.resolve(order(f"f{number}"), CTX), Done), 60)  # noqa: B023 - called here
+    print(
+        f"\n{hospital.kind}: 50 unknown within {max(took):.2f} s, all found {time.monotonic() - started:.2f} s after it went on"
+    )
+    assert hospital.sql("SELECT COUNT(*) FROM his.registration WHERE op_key LIKE 'f%'") == [("50",)]
+    assert hospital.sql("SELECT taken FROM his.slot WHERE slot_id = 'S01-1'") == [("50",)]
+    hospital.sql("UPDATE his.slot SET total = 20 WHERE slot_id = 'S01-1'")
+
+
+def connect_all(his: Gateway, hospital: Hospital, connections: int) -> None:
+    """Open every connection of the write account's pool."""
+    sleep = parse("SELECT pg_sleep(0.5)" if hospital.kind == "postgresql" else "SELECT SLEEP(0.5)")
+    writer = his._adapter._write
+    threads = [
+        threading.Thread(target=writer.write, args=((sleep, {}), time.monotonic() + 20)) for _ in range(connections)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(writer._pool._idle) == connections
+
+
+def test_a_procedure_that_is_slow_is_not_cut_in_half(hospital: Hospital) -> None:
+    if hospital.kind != "mariadb":
+        pytest.skip("PostgreSQL rolls the whole of it back")
+    update = "UPDATE his.patient SET balance = balance + 1 WHERE patient_id = 'P0001'"
+    body = f"BEGIN {update}; DO SLEEP(1); {update}; END"
+    hospital.sql(f"DELIMITER //\nCREATE PROCEDURE palm.slow() {body} //\nDELIMITER ")
+    writer = driver(hospital, hospital.write_url, read_only=False)
+    with pytest.raises(Broken):
+        writer.write((parse("CALL palm.slow()"), {}), time.monotonic() + 0.3)
+    wait_for(lambda: hospital.sql("SELECT balance FROM his.patient WHERE patient_id = 'P0001'") == [("202.00",)], 5)
+    writer.close()
 
 
 def wait_for(ready: Callable[[], bool], seconds: float = 20) -> None:

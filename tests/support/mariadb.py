@@ -21,6 +21,8 @@ class MariaDB:
     port: int
     folder: Path
     _user: str | None
+    options: tuple[str, ...] = ()
+    """More of its command line; counts at the next start."""
     _proc: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str | None:
@@ -31,6 +33,7 @@ class MariaDB:
                 "--bind-address=127.0.0.1", f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}",
                 f"--log-error={self.folder / 'log'}", "--default-time-zone=+08:00", "--character-set-server=utf8mb4",
                 "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--skip-name-resolve",
+                *self.options,
             ],
             user=self._user, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
