@@ -16,6 +16,7 @@ WHYS = {
     "not_found": "HIS 反复回答没有这一笔 / the HIS says again and again that it has no such thing",
     "cannot_be_asked": "HIS 没有查询接口 / this HIS cannot be asked about it",
     "unreadable": "本系统读不出当时的内容 / what was kept of it cannot be read any more",
+    "timeout": "HIS 没有按时回应,正在查询 / the HIS did not answer in time, it is being asked",
     "no_answer": "HIS 没有回应,正在查询 / the HIS did not answer, it is being asked",
     "not_found_yet": "HIS 暂无这一笔,可能稍后入账 / not in the HIS yet, it may still land",
 }

@@ -217,7 +217,9 @@ def attempt(
         return Attempt(Change(IntentState.UNSENT, now(), str(failure)), error=failure)
     except UnknownOutcome as failure:
         at = now()
-        change = Change(IntentState.UNKNOWN, at, "no_answer", next_try=options.next_ask(0, at), silent_at=at)
+        change = Change(
+            IntentState.UNKNOWN, at, failure.reason or "no_answer", next_try=options.next_ask(0, at), silent_at=at
+        )
         return Attempt(change, error=failure)
     return Attempt(Change(IntentState.DONE, now(), "", answer=encode(answer)), answer)
 

@@ -62,11 +62,12 @@ class Unavailable(HisError):
 
 
 class UnknownOutcome(HisError):
-    """A write left this machine and its fate is unknown; `op_key` is what to ask about."""
+    """A write left this machine and its fate is unknown; `op_key` is what to ask about, `reason` as of `Unavailable`."""
 
-    def __init__(self, op_key: str) -> None:
+    def __init__(self, op_key: str, reason: str = "") -> None:
         super().__init__("outcome unknown")
         self.op_key = op_key
+        self.reason = reason
 
 
 class Unsupported(HisError):
