@@ -23,6 +23,7 @@ from his.port import (
     BookingOrder,
     Ctx,
     Done,
+    HealthQuery,
     HisError,
     Lane,
     NotDone,
@@ -187,6 +188,39 @@ def test_an_id_number_and_a_card_number_stand_in_no_url(his_of: Any) -> None:
                 his_of(f"http://127.0.0.1:{listener.getsockname()[1]}").ask(query, CTX)
         thread.join(5)
     assert all(request.startswith(b"POST /Patient/_search HTTP/1.1\r\n") for request in seen)
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        ({"auth": "bearer", "token": "t0k"}, b"Bearer t0k"),
+        ({"auth": "basic", "user": "u", "password": "p"}, b"Basic dTpw"),
+    ],
+)
+def test_it_says_who_it_is_and_asks_something_that_needs_a_login(
+    his_of: Any, auth: dict[str, str], header: bytes
+) -> None:
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as sock:
+                seen.append(sock.recv(65536))
+                sock.sendall(said(200, {"resourceType": "Bundle", "type": "searchset"}))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        his_of(f"http://127.0.0.1:{listener.getsockname()[1]}/fhir", **auth).ask(HealthQuery(), CTX)
+        thread.join(5)
+    assert seen[0].startswith(b"GET /fhir/Organization?_count=1 HTTP/1.1\r\n")
+    assert b"\r\nAuthorization: " + header + b"\r\n" in seen[0]
+    assert b"\r\nAccept: application/fhir+json\r\n" in seen[0]
+
+
+def test_a_capability_statement_is_enough_for_an_open_server(make_peer: Any, his_of: Any) -> None:
+    peer = make_peer(said(200, {"resourceType": "CapabilityStatement"}))
+    his_of(peer.url).ask(HealthQuery(), CTX)
+    assert peer.asked == 1
 
 
 # ---------------------------------------------------------------- a frozen server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,12 +33,13 @@ from his.port import (
     ReportQuery,
     ReportsQuery,
     SchedulesQuery,
+    ScheduleState,
     Sex,
     SlotsQuery,
     Unavailable,
     Unsupported,
 )
-from tests.support.fhir import FhirServer, Hospital, patient, running, seed
+from tests.support.fhir import FhirServer, Hospital, patient, plan, running, seed
 
 CTX = Ctx(deadline_s=8.0)
 Make = Callable[..., Gateway]
@@ -212,6 +213,88 @@ def test_charges_are_a_capability_only_where_items_carry_their_price(make_his: M
     server.put({**item, "id": "ci-2"})
     with pytest.raises(Unavailable):
         his.ask(PendingChargesQuery(patient_id="pat-1"), CTX)
+
+
+def test_departments_may_be_healthcare_services_and_patients_have_numbers_of_their_own(
+    make_his: Make, server: FhirServer, town: Hospital
+) -> None:
+    server.put({"resourceType": "HealthcareService", "id": "hs-1", "active": True, "name": "发热门诊", "comment": "24 小时",
+                "providedBy": {"reference": "Organization/campus-1", "display": "本部"}})  # fmt: skip
+    server.put({"resourceType": "HealthcareService", "id": "hs-2", "active": False, "name": "旧门诊"})
+    server.put({"resourceType": "Practitioner", "id": "doc-2", "name": [{"family": "Smith", "given": ["John"]}]})
+    server.put({"resourceType": "PractitionerRole", "id": "role-2", "active": True, "practitioner": {"reference": "Practitioner/doc-2"},
+                "healthcareService": [{"reference": "HealthcareService/hs-1", "display": "发热门诊"}]})  # fmt: skip
+    number = {"system": "urn:test:patient-no", "value": "P77"}
+    server.put(
+        {
+            "resourceType": "Patient",
+            "id": "uuid-77",
+            "identifier": [number],
+            "name": [{"family": "欧阳", "given": ["娜娜"]}],
+        }
+    )
+    server.put({"resourceType": "DiagnosticReport", "id": "rep-77", "status": "final", "code": {"text": "B 超"},
+                "subject": {"reference": "Patient/uuid-77"}, "issued": "2026-11-21T01:00:00+08:00"})  # fmt: skip
+    his = make_his(departments="HealthcareService", patient_id_system="urn:test:patient-no")
+    [department] = his.ask(DepartmentsQuery(), CTX).value
+    assert (department.code, department.name, department.intro, department.campus_code) == (
+        "hs-1",
+        "发热门诊",
+        "24 小时",
+        "campus-1",
+    )
+    assert his.ask(DepartmentsQuery(campus_code="campus-2"), CTX).value == ()
+    [doctor] = his.ask(DoctorsQuery(department_code="hs-1"), CTX).value
+    assert (doctor.name, doctor.department_name) == ("John Smith", "发热门诊")
+    found = his.ask(PatientQuery(patient_id="P77"), CTX).value
+    assert (found.patient_id, found.name, found.sex, found.birth_date, found.cards) == (
+        "P77",
+        "欧阳娜娜",
+        Sex.UNKNOWN,
+        None,
+        (),
+    )
+    for _ in range(2):  # the second time its id is known
+        assert his.ask(ReportQuery(patient_id="P77", report_no="rep-77"), CTX).value.patient_id == "P77"
+    with pytest.raises(NotFound):
+        his.ask(ReportsQuery(patient_id="uuid-77"), CTX)
+
+
+def test_a_panel_gives_its_members_and_another_patients_result_breaks_the_report(
+    make_his: Make, server: FhirServer
+) -> None:
+    one = {
+        "resourceType": "Observation",
+        "status": "final",
+        "subject": {"reference": "Patient/pat-2"},
+        "valueString": "阴性",
+    }
+    server.put({**one, "id": "pan-1", "code": {"text": "尿蛋白"}, "interpretation": [{"coding": [{"code": "NEG"}]}]})
+    server.put({**one, "id": "pan-2", "code": {"text": "尿糖"}, "status": "preliminary"})
+    server.put({"resourceType": "Observation", "id": "pan-0", "status": "final", "code": {"text": "尿常规"},
+                "subject": {"reference": "Patient/pat-2"}, "hasMember": [{"reference": "Observation/pan-1"}, {"reference": "Observation/pan-2"}]})  # fmt: skip
+    report = {"resourceType": "DiagnosticReport", "id": "rep-8", "status": "final", "subject": {"reference": "Patient/pat-2"},
+              "code": {"text": "尿常规"}, "issued": "2026-11-21T01:00:00Z", "result": [{"reference": "Observation/pan-0"}]}  # fmt: skip
+    server.put(report)
+    [item] = make_his().ask(ReportQuery(patient_id="pat-2", report_no="rep-8"), CTX).value.items
+    assert (item.name, item.value, item.flag) == ("尿蛋白", "阴性", AbnormalFlag.UNDETERMINED)
+    for wrong in ("Observation/obs-1", "Observation/gone"):
+        server.put({**report, "result": [{"reference": wrong}]})
+        with pytest.raises(Unavailable):
+            make_his().ask(ReportQuery(patient_id="pat-2", report_no="rep-8"), CTX)
+
+
+def test_a_stopped_schedule_gives_no_numbers(make_his: Make, server: FhirServer, town: Hospital) -> None:
+    day = town.day + timedelta(days=20)
+    plan(server, "stop-1", day, 2)
+    plan(server, "stop-2", day, 2)
+    server.put({**server.get("Schedule", "stop-1"), "active": False})
+    for slot_id in ("stop-2-0", "stop-2-1"):
+        server.put({**server.get("Slot", slot_id), "status": "busy-unavailable"})
+    his = make_his()
+    found = his.ask(SchedulesQuery(from_day=day, to_day=day), CTX).value
+    assert [it.state for it in found] == [ScheduleState.STOPPED, ScheduleState.STOPPED]
+    assert all(slot.left == 0 for it in found for slot in his.ask(SlotsQuery(schedule_id=it.schedule_id), CTX).value)
 
 
 def test_every_page_is_read_and_more_pages_than_allowed_are_refused(make_his: Make, server: FhirServer) -> None:
