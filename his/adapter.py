@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from his.port import Command, Op, Query, Resolution
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call: its end on the monotonic clock."""
 

@@ -32,7 +32,7 @@ from his.port import (
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every scan, and a frozen one costs four times as much to make
 class CallRecord:
     """One call as it went; whoever writes it down masks `asked` and `answer` first (`his.masking`).
 
@@ -79,30 +79,16 @@ class Gateway:
     def ask(self, query: Query[R], ctx: Ctx) -> Fetched[R]:
         """See `HisPort`."""
         self._must_know(query.op)
-
-        def run(call: Call) -> R:
-            value: R = self._adapter.ask(query, call)
-            check(query, value)
-            return value
-
         if not query.fresh_s and not query.stale_s:
-            return Fetched(self._noted(query, ctx, lambda: self._read(query, ctx, run)), _now())
-        return self._cache.fetch(query, ctx, lambda: self._noted(query, ctx, lambda: self._read(query, ctx, run)))
+            return Fetched(self._noted(query, ctx, self._read), _now())
+        return self._cache.fetch(query, ctx, lambda: self._noted(query, ctx, self._read))
 
     def do(self, command: Command[R], ctx: Ctx) -> R:
         """See `HisPort`."""
         self._must_know(command.op)
-
-        def run(call: Call) -> R:
-            try:
-                value: R = self._adapter.do(command, call)
-            except Duplicate:
-                value = self._what_was_done(command, call)
-            check(command, value)
-            return value
-
         try:
-            return self._noted(command, ctx, lambda: self.guard.write(command.op, ctx, run, command.op_key))
+            answer: R = self._noted(command, ctx, self._write)
+            return answer
         finally:
             self._cache.touch(command)
 
@@ -112,17 +98,8 @@ class Gateway:
         if command.op not in self._adapter.resolvable:
             raise Unsupported(command.op)
 
-        def run(call: Call) -> Resolution[R]:
-            found = self._adapter.resolve(command, call)
-            if isinstance(found, Done):
-                check(command, found.value)
-            return found
-
-        def ask() -> Resolution[R]:
-            return self.guard.read(command.op, OpClass.READ, ctx, run)
-
         try:
-            found = self._noted(command, ctx, ask, resolving=True)
+            found: Resolution[R] = self._noted(command, ctx, self._fate, resolving=True)
         except Unavailable as failure:
             return StillUnknown(failure.reason)
         except (NotFound, Rejected) as answer:
@@ -142,8 +119,33 @@ class Gateway:
         if op not in self._capabilities:
             raise Unsupported(op)
 
-    def _read(self, query: Query[Any], ctx: Ctx, run: Callable[[Call], R]) -> R:
-        return self.guard.read(query.op, query.op_class, ctx, run)
+    def _read(self, query: Any, ctx: Ctx) -> Any:
+        return self.guard.read(query, query.op_class, ctx, self._answer)
+
+    def _answer(self, query: Query[Any], call: Call) -> Any:
+        value = self._adapter.ask(query, call)
+        check(query, value)
+        return value
+
+    def _write(self, command: Any, ctx: Ctx) -> Any:
+        return self.guard.write(command, ctx, self._done)
+
+    def _done(self, command: Command[Any], call: Call) -> Any:
+        try:
+            value = self._adapter.do(command, call)
+        except Duplicate:
+            value = self._what_was_done(command, call)
+        check(command, value)
+        return value
+
+    def _fate(self, command: Any, ctx: Ctx) -> Any:
+        return self.guard.read(command, OpClass.READ, ctx, self._resolved)
+
+    def _resolved(self, command: Command[Any], call: Call) -> Resolution[Any]:
+        found = self._adapter.resolve(command, call)
+        if isinstance(found, Done):
+            check(command, found.value)
+        return found
 
     def _what_was_done(self, command: Command[R], call: Call) -> R:
         """The answer the first sending of this op_key got, or would have got."""
@@ -156,13 +158,16 @@ class Gateway:
         value: R = found.value
         return value
 
-    def _noted(self, asked: Query[Any] | Command[Any], ctx: Ctx, run: Callable[[], R], *, resolving: bool = False) -> R:
+    def _noted(
+        self, asked: Query[Any] | Command[Any], ctx: Ctx, run: Callable[[Any, Ctx], Any], *, resolving: bool = False
+    ) -> Any:
+        """`run(asked, ctx)`, and one record of how it went."""
         if self._record is None:
-            return run()
+            return run(asked, ctx)
         started, at = time.monotonic(), _now()
         outcome, code, answer = "ok", "", None
         try:
-            answer = run()
+            answer = run(asked, ctx)
             return answer
         except HisError as failure:
             outcome = type(failure).__name__

@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from his.adapter import Call
 from his.breaker import Breaker
 from his.faults import Broken, NotSent
-from his.port import Ctx, HisError, Lane, Op, OpClass, Unavailable, UnknownOutcome
+from his.port import Command, Ctx, HisError, Lane, OpClass, Query, Unavailable, UnknownOutcome
 
 T = TypeVar("T")
+Asked = Query[Any] | Command[Any]
 log = logging.getLogger("his.call")
 
 ANSWERED = frozenset({"altered_text", "his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
@@ -55,8 +56,8 @@ class Guard:
         self.writes = Breaker("writes", options.fail_max, options.probe_s)
         self._lanes = {lane: threading.BoundedSemaphore(count) for lane, count in options.lanes.items()}
 
-    def read(self, op: Op, op_class: OpClass, ctx: Ctx, run: Callable[[Call], T]) -> T:
-        """`run` under the guard, again after a passing fault while time is left; raises HisErrors, never UnknownOutcome."""
+    def read(self, asked: Asked, op_class: OpClass, ctx: Ctx, run: Callable[[Any, Call], T]) -> T:
+        """`run(asked, call)`, again after a passing fault while time is left; raises HisErrors, never UnknownOutcome."""
         started = time.monotonic()
         deadline = started + min(ctx.deadline_s, self._options.deadlines[op_class])
         call = Call(deadline)
@@ -64,7 +65,7 @@ class Guard:
         while True:
             tries += 1
             try:
-                return self._run(op, ctx, call, run, self.reads, None)
+                return self._run(asked, ctx, call, run, self.reads)
             except Unavailable as failure:
                 pause = self._options.pause_s * 2**tries * random.uniform(0.5, 1.5)
                 last = tries >= self._options.attempts or time.monotonic() + pause >= deadline
@@ -72,12 +73,12 @@ class Guard:
                     raise
             time.sleep(pause)
 
-    def write(self, op: Op, ctx: Ctx, run: Callable[[Call], T], op_key: str) -> T:
-        """Once, and whatever fails after sending is `UnknownOutcome(op_key)`."""
+    def write(self, command: Command[Any], ctx: Ctx, run: Callable[[Any, Call], T]) -> T:
+        """`run(command, call)`, once, and whatever fails after sending is `UnknownOutcome(op_key)`."""
         deadline = time.monotonic() + min(ctx.deadline_s, self._options.deadlines[OpClass.WRITE])
-        return self._run(op, ctx, Call(deadline), run, self.writes, op_key)
+        return self._run(command, ctx, Call(deadline), run, self.writes)
 
-    def _run(self, op: Op, ctx: Ctx, call: Call, run: Callable[[Call], T], breaker: Breaker, op_key: str | None) -> T:
+    def _run(self, asked: Asked, ctx: Ctx, call: Call, run: Callable[[Any, Call], T], breaker: Breaker) -> T:
         started = time.monotonic()
         outcome = "breaker_open"
         lane = self._lanes[ctx.lane]
@@ -90,7 +91,7 @@ class Guard:
                 breaker.declined()
                 raise Unavailable(outcome)
             try:
-                value = run(call)
+                value = run(asked, call)
             except NotSent as failure:
                 outcome = failure.reason
                 breaker.declined() if outcome in OURS else breaker.failed()
@@ -98,9 +99,9 @@ class Guard:
             except Broken as failure:
                 outcome = failure.reason
                 breaker.succeeded() if outcome in ANSWERED else breaker.failed()
-                if op_key is None:
+                if breaker is self.reads:
                     raise Unavailable(outcome) from None
-                raise UnknownOutcome(op_key) from None
+                raise UnknownOutcome(asked.op_key) from None  # type: ignore[union-attr]
             except HisError as answer:
                 outcome = type(answer).__name__
                 breaker.succeeded()
@@ -114,4 +115,4 @@ class Guard:
             level = logging.DEBUG if outcome == "ok" else logging.INFO
             if log.isEnabledFor(level):
                 took = (time.monotonic() - started) * 1000
-                log.log(level, "his op=%s ms=%.1f outcome=%s trace=%s", op.value, took, outcome, ctx.trace)
+                log.log(level, "his op=%s ms=%.1f outcome=%s trace=%s", asked.op.value, took, outcome, ctx.trace)

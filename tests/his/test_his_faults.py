@@ -13,7 +13,7 @@ import pytest
 from his.gateway import Gateway
 from his.guard import Guard, GuardOptions
 from his.http import HttpEndpoint
-from his.port import Ctx, NotFound, Op, OpClass, PatientQuery, Unavailable, UnknownOutcome
+from his.port import Ctx, NotFound, OpClass, PatientQuery, SlotLock, Unavailable, UnknownOutcome
 from tests.support.sims import HisSim, start_his
 
 Make = Callable[..., Gateway]
@@ -162,12 +162,13 @@ def test_a_write_that_was_sent_and_not_answered_is_unknown_and_one_never_sent_is
     guard = Guard(GuardOptions())
     endpoint = HttpEndpoint(sim.url, {"X-Token": sim.token})
 
+    hold = SlotLock("key-1", "P0000001", "S1", "1")
+
     def write() -> None:
         guard.write(
-            Op.HEALTH,
+            hold,
             Ctx(deadline_s=DEADLINE),
-            lambda call: endpoint.post("/api/health", b"{}", call.deadline, repeatable=False),
-            "key-1",
+            lambda _, call: endpoint.post("/api/health", b"{}", call.deadline, repeatable=False),
         )
 
     write()
