@@ -52,7 +52,7 @@ def send_all(
     for number in range(count):
         if number in kills:
             side = rng.choice(("up", "down", "down"))
-            proxy.arm(side, rng.randrange(300 if side == "up" else 80))
+            proxy.arm(side, rng.randrange(200 if side == "up" else 60))  # within any message, and any answer
         for attempt in range(10):
             attempts += 1
             try:
@@ -100,4 +100,6 @@ def test_1000_sends_with_20_kills_lose_none_and_double_none(peer: Receiver) -> N
 def test_control_a_fresh_control_id_with_each_attempt_doubles(peer: Receiver) -> None:
     booked = run(peer, 200, lambda number, attempt: f"k{number}-{attempt}", keep(peer))
     assert len(booked) == 200
-    assert max(booked.values()) > 1
+    doubled = sum(rows > 1 for rows in booked.values())
+    print(f"{doubled} doubled")
+    assert doubled > 0
