@@ -135,8 +135,9 @@ def test_a_fault_that_another_try_would_meet_again_is_not_repeated(fault: Except
 )  # fmt: skip
 def test_a_write_is_sent_once_whatever_happens(fault: Exception, error: type[Exception]) -> None:
     adapter = Scripted(fault, CREDITED)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         gateway(adapter).do(ORDER, Ctx())
+    assert caught.value.reason == fault.reason  # type: ignore[attr-defined]
     assert len(adapter.asked) == 1
 
 
