@@ -10,6 +10,8 @@ from his.port import Op
 from tests.contracts.subject import Facts, Person, Stay, Subject
 from tests.support.gnuhealth import RARE, GnuHealth, gnuhealth, times, tomorrow
 
+ID_NO = "110101196001010017"
+
 
 def start(_folder: Path) -> Subject:
     """The dump's hospital, with free times for tomorrow and people of a crowd."""
@@ -18,6 +20,11 @@ def start(_folder: Path) -> Subject:
         pytest.skip(server)
     server.free(times(tomorrow(), 8, 45))
     server.free(times(tomorrow(), 13, 45))
+    [who] = server.call("model.gnuhealth.patient.search_read", [["puid", "=", "DEMO0000"]], 0, 1, None, ["party"], {})
+    national = [["create", [{"alternative_id_type": "country_id", "code": ID_NO}]]]
+    server.call(
+        "model.party.party.write", [who["party"]], {"alternative_identification": True, "alternative_ids": national}, {}
+    )
     server.person("RARE0001", *RARE, id_no="110101199002030022")
     armed = Armed(server)
     people = [
@@ -27,7 +34,7 @@ def start(_folder: Path) -> Subject:
         "gnuhealth",
         Gateway(make(OPTIONS.model_validate(server.options), armed.step)),
         Facts(
-            patient=Person("DEMO0000", "DEMO0000"), name="测试患者0", absent_patient_id="DEMO9999",
+            patient=Person("DEMO0000", "DEMO0000"), name="测试患者0", id_no=ID_NO, absent_patient_id="DEMO9999",
             absent_card_no="DEMO9999", rare=(Person("RARE0001", "RARE0001"), "".join(RARE)),
             other=Person("DEMO0002", "DEMO0002"), report_no="TEST001",
             stay=Stay("DEMO0000", "INPAC001", 1), crowd=tuple(Person(puid, puid) for puid in people),
