@@ -19,6 +19,7 @@ from his.hl7v2.options import ListenerOptions
 
 log = logging.getLogger("his.hl7v2")
 _CHUNK = 64 * 1024
+_PAUSE_S = 0.5
 _SEND_S = 10.0
 """A peer that does not take its acknowledgement for so long is gone."""
 
@@ -75,7 +76,14 @@ class MllpListener:
         thread = threading.Thread(target=run, name="mllp", daemon=True)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: the listener itself must go on
+            log.warning("mllp: closed a connection: there is no thread for it")
+            with self._lock:
+                self._peers.discard(sock)
+                self._threads.discard(thread)
+            sock.close()
 
     def _accept(self, server: socket.socket) -> None:
         while not self._stopping:
@@ -83,8 +91,12 @@ class MllpListener:
                 if not select.select([server], [], [], 0.5)[0]:
                     continue
                 peer, address = server.accept()
-            except (OSError, ValueError):  # closed by stop
-                return
+            except (OSError, ValueError) as exc:
+                if self._stopping:
+                    return
+                log.warning("mllp: a connection could not be taken: %s", exc)  # such as too many open files
+                time.sleep(_PAUSE_S)
+                continue
             if not self._may(str(address[0])):
                 log.warning("mllp: refused a connection from %s", address[0])
                 peer.close()

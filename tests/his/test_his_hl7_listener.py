@@ -275,6 +275,24 @@ def test_more_connections_than_allowed_are_closed_and_room_comes_back(books: Boo
         held.pop().close()
 
 
+def test_a_machine_without_room_for_a_connection_closes_it_and_goes_on(
+    books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with listening(books) as listener:
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name == "mllp":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            assert fresh(listener.port, adt()) == b""
+        assert msa(fresh(listener.port, adt()))[0] == "AA"
+    assert "no thread" in caplog.text
+
+
 def test_a_slow_store_holds_up_only_its_own_peer(books: Books) -> None:
     books.pause = 0.5
     with listening(books) as listener:
