@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from his.adapter import Call
 from his.fhir import OPTIONS, make
 from his.gateway import Gateway
 from his.port import (
@@ -44,10 +48,6 @@ from tests.support.fhir import OP_KEY, PEERS, FhirServer, Hospital, plan, runnin
 CTX = Ctx(deadline_s=10.0)
 Make = Callable[..., Gateway]
 pytestmark = pytest.mark.xdist_group("peer-fhir")
-
-
-class Died(BaseException):
-    """What kills our process, as far as the adapter can tell."""
 
 
 @pytest.fixture(scope="module")
@@ -171,19 +171,28 @@ def test_one_op_key_sent_twenty_times_at_once_is_one_appointment(
     assert len(with_key(server, "Appointment", op_key)) == len(on_slot(server, slots[1][0])) == 1
 
 
+def killed(server: FhirServer, wanted: BookingOrder, at: str) -> None:
+    """A process of ours that books and is killed (SIGKILL) before the step `at`, or once it knows the answer."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            options = OPTIONS.model_validate({"base_url": server.url, "card_no_system": "urn:test:card"})
+            adapter = make(options, lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == at else None)
+            adapter.do(wanted, Call(time.monotonic() + 10))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("round_", range(20))
-@pytest.mark.parametrize("at", ["slot", "appointment"])
-def test_a_death_between_the_steps_is_finished_once_or_never_was(
+@pytest.mark.parametrize("at", ["slot", "appointment", "answered"])
+def test_a_booking_killed_at_a_step_is_finished_once_or_never_was(
     make_his: Make, server: FhirServer, slots: tuple[str, list[str]], at: str, round_: int
 ) -> None:
-    def die(step: str) -> None:
-        if step == at:
-            raise Died
-
     wanted = order(slots, slot_id=slots[1][round_ % 6])
-    with pytest.raises(Died):
-        make_his(die).do(wanted, CTX)
-    assert with_key(server, "Appointment", wanted.op_key) == []
+    killed(server, wanted, at)
+    assert len(with_key(server, "Appointment", wanted.op_key)) == (at == "answered")
     his = make_his()
     found = his.resolve(wanted, CTX)
     if at == "slot":  # nothing had left: no trace, and the number is still to be had

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 import uuid
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from core.clock import SHANGHAI
+from his.adapter import Call
 from his.gateway import Gateway
 from his.gnuhealth import OPTIONS, make
 from his.guard import GuardOptions
@@ -286,6 +289,32 @@ def test_it_says_what_it_cannot_do(make_his: Make) -> None:
     assert not his.capabilities & {Op.TOP_UP, Op.BALANCE, Op.REGISTER, Op.LOCK_SLOT, Op.SETTLE, Op.DAILY_STATEMENT}
     with pytest.raises(Unavailable, match="unsupported_text"):
         his.do(BookingOrder("50%_off", "DEMO0000", "", "1:20270101:m", "1"), CTX)
+
+
+@pytest.mark.parametrize("at", ["write", "answered"])
+def test_a_booking_killed_at_a_step_is_in_the_books_once_or_never_was(
+    make_his: Make, server: GnuHealth, at: str
+) -> None:
+    where = place(server, 20)
+    orders = [order(where, n) for n in range(20)]
+    for wanted in orders:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                adapter = make(
+                    OPTIONS.model_validate(server.options),
+                    lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == at else None,
+                )
+                adapter.do(wanted, Call(time.monotonic() + 10))
+                os.kill(os.getpid(), signal.SIGKILL)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    his = make_his()
+    found = [his.resolve(wanted, CTX) for wanted in orders]
+    assert [isinstance(it, Done) for it in found] == [at == "answered"] * 20
+    assert [his.do(wanted, CTX).slot_id for wanted in orders] == where[1]  # sent again: none twice, none lost
+    assert [len(bearing(server, wanted.op_key)) for wanted in orders] == [1] * 20
 
 
 # ---------------------------------------------------------------- sessions and errors
