@@ -15,6 +15,7 @@ PACKAGES = [
     "his.pacs",
     "his.port",
     "his.rest",
+    "his.soap",
     "his.views",
     "payments",
     "devices",
@@ -82,6 +83,7 @@ setup(
         "cryptography",
         "gunicorn",
         "hl7",
+        "lxml",
         "numpy",
         "opencv-python-headless",
         "peewee",
@@ -96,6 +98,7 @@ setup(
         "simple-websocket",
         "structlog",
         "wechatpy",
+        "zeep",
         "zxing-cpp",
     ],
     extras_require={

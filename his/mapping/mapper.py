@@ -46,6 +46,7 @@ class _Way:
     judge: Judge
     read: Reader
     state: Callable[[Any, Any], str] | None = None
+    template: tuple[dict[str, Any], At] = ({}, ())
 
 
 class Mapper:
@@ -77,6 +78,14 @@ class Mapper:
     def resolve_send(self, op: Op) -> tuple[dict[str, Any], At]:
         """The same of its resolving."""
         return self._resolve[op].send, self._resolve[op].at
+
+    def template(self, op: Op) -> tuple[dict[str, Any], At]:
+        """An operation's request as it is written in the file, and where; its keys are the names of what is sent."""
+        return self._ops[op].template
+
+    def resolve_template(self, op: Op) -> tuple[dict[str, Any], At]:
+        """The same of its resolving."""
+        return self._resolve[op].template
 
     def request(self, asked: Asked) -> dict[str, Any]:
         """What is sent, as plain values. Raises NotSent when a value has no code."""
@@ -116,7 +125,8 @@ class Mapper:
         envelope = operation.envelope or self.loaded.mapping.envelope
         judge = Judge(self.loaded, envelope, operation.codes, at, write=is_write, many=_many(kind))
         read = self._read(kind, operation.answer, (*at, "answer"), sure=is_write)
-        self._ops[op] = _Way(operation.send, (*at, "send"), write, judge, read)
+        template = (operation.request, (*at, "request"))
+        self._ops[op] = _Way(operation.send, (*at, "send"), write, judge, read, template=template)
         if operation.resolve is True:
             if self.loaded.mapping.resolve is None:
                 raise self.loaded.wrong((*at, "resolve"), "the mapping has no resolve to use; describe it here")
@@ -143,6 +153,7 @@ class Mapper:
             Judge(self.loaded, envelope, codes, at, write=False),
             self._read(kind, answer, where),
             None if state is None else self._state(state.path, state.done, state.not_done, at),
+            (request, (*at, "request")),
         )
 
     def _state(self, path: str, done: list[str], not_done: list[str], at: At) -> Callable[[Any, Any], str]:
