@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection
@@ -35,6 +35,7 @@ from tests.support.sims import ROOT, HisSim, start_his
 from tests.support.write_child import QUICK, VAULT, Child, adapter_of
 
 WRITERS, DEADLINE_S = 50, 2.0
+SENT = "sent"
 
 
 @dataclass
@@ -180,10 +181,15 @@ def test_twenty_kills_at_each_step_before_the_simulated_his_double_nothing_and_l
     store = Store(url, VAULT)
     job = {"store": url, "his": sim.url, "token": sim.token, "dedup": True, "op": "top_up", "how": "intent"}
     his = Gateway(adapter_of(job))
-    keys = {step: [f"{step}-{n}" for n in range(20)] for step in Step}
+    keys = {step: [f"{step}-{n}" for n in range(20)] for step in (*Step, SENT)}
     for step, names in keys.items():
+        mode = "commit_then_hang" if step == SENT else "none"
+        ask(sim, "/_sim/fault", {"mode": mode, "ops": ["top_up"]})
         for number, key in enumerate(names, 21):
-            assert child.run({**job, "step": step, "op_key": key, "patient": f"P{number:07d}"}) == -signal.SIGKILL
+            todo = {**job, "step": step, "op_key": key, "patient": f"P{number:07d}"}
+            killer = kill_when_booked(sim, key) if step == SENT else lambda _: None
+            assert child.run(todo, killer) == -signal.SIGKILL
+    ask(sim, "/_sim/fault", {"mode": "none"})
     resolver = HisResolver(his, store.intents, SystemClock(), lambda _: None, QUICK)
     until = time.monotonic() + 60
     while OPEN_STATES & set(store.intents.counts()):
@@ -191,12 +197,25 @@ def test_twenty_kills_at_each_step_before_the_simulated_his_double_nothing_and_l
         resolver.round()
         time.sleep(0.05)
     booked = [row["op_key"] for row in ask(sim, "/_sim/ledger?op=top_up")["rows"] if row["op_key"]]
-    assert sorted(booked) == sorted(key for step in Step if step is not Step.BEGINNING for key in keys[step])
+    assert sorted(booked) == sorted(key for step, names in keys.items() if step != Step.BEGINNING for key in names)
     assert {one.state for one in store.intents.listed(set(IntentState), 1000)} == {IntentState.DONE}
     child.close()
     his.close()
     store.close()
     sim.stop()
+
+
+def kill_when_booked(sim: HisSim, op_key: str) -> Callable[[int], None]:
+    """SIGKILL for the process that sent it, once it is in the HIS's books; the answer never comes."""
+
+    def kill(pid: int) -> None:
+        until = time.monotonic() + 10
+        while not ask(sim, f"/_sim/ledger?op_key={op_key}")["rows"]:
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        os.kill(pid, signal.SIGKILL)
+
+    return kill
 
 
 @pytest.mark.parametrize("mode", ["commit_then_hang", "commit_then_reset", "late", "garbage", "truncated"])

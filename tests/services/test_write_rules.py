@@ -489,3 +489,24 @@ def test_two_resolvers_at_once_send_again_once(desk: Desk) -> None:
     assert {desk.intent(f"k{n}").state for n in range(10)} == {IntentState.DONE}
     again = [command.op_key for command, _ in desk.his.sent[10:]]
     assert sorted(again) == sorted(set(again))
+
+
+def test_a_resolver_that_died_while_it_sent_again_leaves_what_the_next_one_asks_about(desk: Desk) -> None:
+    class Died(Exception):
+        pass
+
+    desk.his.dedups = frozenset({Op.TOP_UP})
+    desk.unknown()
+    desk.his.does = [Died(), CREDITED]
+    with pytest.raises(Died):
+        desk.pass_time(200)
+    assert desk.intent().state is IntentState.SENDING
+    desk.resolver = desk.make_resolver()
+    asked = len(desk.his.asked)
+    desk.pass_time(24)
+    assert len(desk.his.asked) == asked, "it may still be sending"
+    desk.pass_time(60)
+    assert len(desk.his.asked) > asked
+    assert len(desk.his.sent) == 2, "not found once: nothing follows from it"
+    desk.pass_time(300)
+    assert (desk.intent().state, len(desk.his.sent)) == (IntentState.DONE, 3)
