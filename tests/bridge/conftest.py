@@ -15,6 +15,7 @@ import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
+from bridge.problems import PROBLEMS
 from core.codes import passes
 from core.ids import new_id
 from hospital.app import create_app
@@ -174,3 +175,33 @@ def log_lines() -> Iterator[list[str]]:
     yield lines
     root.removeHandler(handler)
     root.setLevel(level)
+
+
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+    """The problem of an answer, with everything RFC 9457 and the house ask of it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer.headers
+    body = answer.json()
+    assert body.keys() >= {"type", "title", "status", "detail", "instance", "code", "say"}
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"/bridge/docs#{code}")
+    assert body["title"] == PROBLEMS[code].title
+    assert set(body["say"]) == {"zh-CN", "en"}
+    return dict(body)
+
+
+def many(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """What so many threads got, all let go at once."""
+    gate, got = threading.Barrier(count), []
+
+    def run(n: int) -> None:
+        gate.wait()
+        got.append(work(n))
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got

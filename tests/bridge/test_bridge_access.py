@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import CARD, SCOPES, Bridge
 
-from bridge.problems import PROBLEMS
+from tests.bridge.conftest import CARD, SCOPES, Bridge, problem
 
 ROUTES = [
     ("POST", "/v1/codes/resolve", "codes:resolve", {"code": CARD}),
@@ -23,20 +22,6 @@ ROUTES = [
 every_route = pytest.mark.parametrize(("method", "path", "scope", "body"), ROUTES, ids=lambda v: str(v)[:20])
 SECRET = "110105199003078515"
 """An ID number with a right check character; whatever holds it must not be repeated."""
-
-
-def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
-    """The problem of an answer, with everything RFC 9457 and the house ask of it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "Set-Cookie" not in answer.headers
-    body = answer.json()
-    assert body.keys() >= {"type", "title", "status", "detail", "instance", "code", "say"}
-    assert (body["status"], body["code"], body["type"]) == (status, code, f"/bridge/docs#{code}")
-    assert body["title"] == PROBLEMS[code].title
-    assert set(body["say"]) == {"zh-CN", "en"}
-    return dict(body)
 
 
 # ---------------------------------------------------------------- tokens

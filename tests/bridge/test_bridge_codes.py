@@ -7,8 +7,8 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import CARD, PATIENT, Bridge
 
+from tests.bridge.conftest import CARD, PATIENT, Bridge
 from tests.support.sims import HisSim
 
 NEVER_KEPT = [

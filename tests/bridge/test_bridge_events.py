@@ -7,15 +7,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import PATIENT, Bridge
-from test_bridge_access import problem
-from test_bridge_scans import many
 
 from his.port import HisEvent, HisEventKind, QueueQuery
 from hospital.his_news import HisNews
 from services.his_events import HisEventArrived
 from store.his_events import HisEventStore
 from store.port import NewHisEvent, StoredHisEvent
+from tests.bridge.conftest import PATIENT, Bridge, many, problem
 
 
 def heard(bridge: Bridge) -> list[HisEventArrived]:

@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import CARD, Bridge
-from test_bridge_access import problem
 
 from core.clock import SHANGHAI
 from core.ids import new_id, new_token
 from hospital.app import create_app
 from store.port import Accepts, Station, StationKind
+from tests.bridge.conftest import CARD, Bridge, problem
 from tests.support.hub import HubHouse, house_on, wait_for
 from tests.support.sims import ROOT, HisSim
 

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import CARD, SCOPES, Bridge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import TypeAdapter
-from test_bridge_access import problem
 
 import bridge as door
 from bridge import openapi
@@ -23,6 +21,7 @@ from bridge.problems import PROBLEMS
 from core.codes.classify import CodeClass
 from core.outcomes import Outcome
 from his.port import HisEventKind
+from tests.bridge.conftest import CARD, SCOPES, Bridge, problem
 from tests.support.browser import violations
 
 METHODS = {"get", "post"}

@@ -4,32 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from conftest import CARD, PATIENT, Bridge
-from test_bridge_access import problem
 
 from core.ids import new_id
 from store.bridge import BridgeScanStore
-
-
-def many(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What so many threads got, all let go at once."""
-    gate, got = threading.Barrier(count), []
-
-    def run(n: int) -> None:
-        gate.wait()
-        got.append(work(n))
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got
+from tests.bridge.conftest import CARD, PATIENT, Bridge, many, problem
 
 
 def test_a_scan_made_elsewhere_is_one_of_the_stations_scans(bridge: Bridge) -> None:
