@@ -81,7 +81,8 @@ def line_of(call: CallRecord) -> HisCall:
     asked, answer, outcome = call.asked, call.answer, call.outcome
     if call.resolving and outcome == "ok":
         outcome, answer = type(answer).__name__, getattr(answer, "value", None)
-    whose = getattr(asked, "patient_id", None) or getattr(answer, "patient_id", None)
+    person = getattr(answer, "patient", answer)  # of a stay or a new card
+    whose = getattr(asked, "patient_id", None) or getattr(person, "patient_id", None)
     return HisCall(
         call.at, call.op.value, str(getattr(asked, "op_key", "")), call.ctx.actor, str(whose or ""),
         call.ctx.lane.value, outcome, call.code, call.ms, call.resolving, masked(asked),

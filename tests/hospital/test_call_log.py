@@ -68,6 +68,7 @@ def test_a_write_is_written_down_at_once_with_its_masked_answer(store: Store) ->
     calls = CallLog(store.his_calls)
     calls.record(CallRecord(NOW, Op.CREATE_CARD, "ok", "", 3.0, CTX, APPLIED, IssuedCard(CARD, WANG)))
     (line,) = store.his_calls.latest(5, "k1")
+    assert line.patient_id == "P0000001", "whose it is, as the answer says"
     for secret in (CARD, ID_NO, PHONE, "王小明", "1985-03-12"):
         assert secret not in line.asked + line.answered
     assert "王*明" in line.asked
