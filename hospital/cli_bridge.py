@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from hospital.cli_base import CONFIG, parts_of, plainly
+from services.bridge_clients import Scope
 
-SCOPES = ("codes:resolve", "scans:write", "scans:read", "events:write")
+SCOPES = tuple(scope.value for scope in Scope)
 
 
 @click.group()
