@@ -170,6 +170,7 @@ class Compiler:
 
     def _field(self, owner: type[Any], field: Any, hint: Any, spec: Spec, at: At) -> Reader:
         kind = kind_of(hint)
+        self._fits(field.name, kind, spec, at)
         fetch, empty = self.fetch(spec, field.name, at), self.empties(spec)
         absent = self._absent(owner, field, kind, spec, at)
         if kind.base is tuple or dataclasses.is_dataclass(kind.base):
@@ -190,9 +191,27 @@ class Compiler:
             return absent(asked) if found is None else found
 
         simple = spec.path if spec.path is not None else field.name
-        if not (spec.first or spec.join or spec.asked or "." in simple or simple == "$") and kind.base is str:
+        supplied = spec.asked is not None or spec.const is not None
+        if kind.base is str and not (spec.first or spec.join or supplied or "." in simple or simple == "$"):
             return self._plain_text(simple, read, spec)
         return read
+
+    def _fits(self, name: str, kind: Kind, spec: Spec, at: At) -> None:
+        """ConfigError for a key that has no meaning for this kind of field: it would be overlooked in silence."""
+        nested = kind.base is tuple or dataclasses.is_dataclass(kind.base)
+        coded = kind.base is bool or (isinstance(kind.base, type) and issubclass(kind.base, StrEnum))
+        wrong = {
+            "table": spec.table is not None and not coded,
+            "money": spec.money is not None and not name.endswith("_fen"),
+            "formats": bool(spec.formats) and kind.base not in (date, datetime),
+            "min": spec.min is not None and kind.base is not int,
+            "fields": bool(spec.fields) and not nested,
+            "where": bool(spec.where) and kind.base is not tuple,
+        }
+        for key, misplaced in wrong.items():
+            if misplaced:
+                shown = kind.item.__name__ if kind.item is not None else kind.base.__name__
+                raise self._loaded.wrong((*at, key), f"has no meaning for {name}, which is {shown}")
 
     def _plain_text(self, key: str, otherwise: Reader, spec: Spec) -> Reader:
         """The usual case without a detour: a text under its own key."""
@@ -258,7 +277,7 @@ class Compiler:
             return scalars.fen if in_yuan else scalars.whole(spec.min)
         makers: dict[Any, Callable[[], scalars.Read]] = {
             str: lambda: scalars.text,
-            bool: lambda: scalars.truth,
+            bool: lambda: scalars.truth(self._words(spec, at), strict=not kind.optional),
             Decimal: lambda: scalars.number,
             date: lambda: scalars.day(spec.formats or formats.date),
             datetime: lambda: scalars.moment(spec.formats or formats.datetime),
@@ -279,6 +298,15 @@ class Compiler:
                 fault = f"{word!r} is no {kind.__name__}; there are {', '.join(kind)}"
                 raise self._loaded.wrong((*where, code), fault) from exc
         return table
+
+    def _words(self, spec: Spec, at: At) -> dict[str, bool] | None:
+        """A table of yes and no."""
+        if spec.table is None:
+            return None
+        for code, word in spec.table.items():
+            if word not in ("true", "false"):
+                raise self._loaded.wrong((*at, "table", code), f'{word!r} is neither "true" nor "false"')
+        return {code: word == "true" for code, word in spec.table.items()}
 
     def _test(self, path: str, wanted: Any, at: At) -> Callable[[Any, Any, Any], bool]:
         try:

@@ -81,12 +81,19 @@ def fen(value: Any) -> int:
     return found
 
 
-def truth(value: Any) -> bool | None:
-    """Yes or no; None for anything else."""
-    if isinstance(value, bool):
-        return value
-    written = text(value)
-    return True if written in TRUE else False if written in FALSE else None
+def truth(table: dict[str, bool] | None, *, strict: bool) -> Read:
+    """Yes or no by a table, else as people and machines write it. Anything else: None, or a bad reply when `strict`."""
+    known = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)} if table is None else table
+
+    def read(value: Any) -> bool | None:
+        if isinstance(value, bool) and table is None:
+            return value
+        found = known.get(text(value))
+        if found is None and strict:
+            raise bad()
+        return found
+
+    return read
 
 
 def coded(table: dict[str, StrEnum], otherwise: StrEnum) -> Read:

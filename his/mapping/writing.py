@@ -78,6 +78,9 @@ class Template:
         return write
 
     def _value(self, given: Any, at: At) -> Write:
+        if isinstance(given, str) and given.startswith("$$"):
+            constant = given[1:]  # a text that begins with a dollar sign
+            return lambda _: constant
         if isinstance(given, str) and given.startswith("$") and len(given) > 1:
             name = given[1:].removesuffix("~")
             if name in self._constants:

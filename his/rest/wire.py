@@ -28,7 +28,10 @@ def form_body(parameters: dict[str, Any], charset: str) -> bytes:
 def tree(body: bytes, charset: str) -> Any:
     """A JSON reply; Broken("bad_reply") when it is none, or not in the charset it should be in."""
     try:
-        return _decode(decoded(body, charset))
+        reply = _decode(decoded(body, charset))
+        if b"\\ud" in body or b"\\uD" in body or b"\\u0000" in body:
+            _refuse_no_text(reply)
+        return reply
     except (ValueError, RecursionError):
         raise Broken("bad_reply") from None
 
@@ -40,3 +43,9 @@ def _decode(text: str) -> Any:
     if end != len(text):
         raise ValueError("more than one value")
     return value
+
+
+def _refuse_no_text(reply: Any) -> None:
+    """Half a surrogate pair, or a NUL, is in no text: no database and no page can take it. Raises ValueError."""
+    if b"\\u0000" in json.dumps(reply, default=str, ensure_ascii=False).encode("utf-8"):
+        raise ValueError("a NUL is no text")

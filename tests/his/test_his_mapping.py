@@ -123,6 +123,20 @@ operations: {query_patient: {}}"""
         patient({**ME, "name": "-1"}, text)
 
 
+def test_a_yes_that_nobody_listed_is_never_a_no_for_what_must_be_known() -> None:
+    for written, dead in ((True, True), ("1", True), ("否", False), (0, False), (None, False), ("", False)):
+        assert patient({**ME, "deceased": written}).deceased is dead
+    with pytest.raises(Misfit, match="bad_reply"):
+        patient({**ME, "deceased": "D"})
+    text = 'types: {Patient: {deceased: {table: {"D": "true", "A": "false"}}}}\noperations: {query_patient: {}}'
+    assert [patient({**ME, "deceased": code}, text).deceased for code in ("D", "A")] == [True, False]
+
+
+def test_a_constant_wins_over_what_stands_under_the_fields_own_name() -> None:
+    text = "types: {Patient: {phone: {const: '000'}}}\noperations: {query_patient: {}}"
+    assert patient({**ME, "phone": "111"}, text).phone == "000"
+
+
 # ---------------------------------------------------------------- places
 
 
@@ -292,6 +306,7 @@ operations:
   top_up:
     request:
       hospital: H01
+      price: $$5
       head: {key: {secret: app_key}, op: $op}
       list: [$op_key, {amount: $amount_fen, fen: {asked: amount_fen, money: fen}}]
       at: $paid_at
@@ -301,7 +316,7 @@ operations:
     request: {nos: {asked: charge_nos, join: ","}, lines: {asked: charge_nos, each: {no: $item}}, v: $version~,
               raw: $charge_nos, auth: {asked: insurance_auth_no, empty: "无"}}""")
     assert one.request(TOP_UP) == {
-        "hospital": "H01", "head": {"key": "k-1", "op": "top_up"}, "list": ["k", {"amount": "1.00", "fen": 100}],
+        "hospital": "H01", "price": "$5", "head": {"key": "k-1", "op": "top_up"}, "list": ["k", {"amount": "1.00", "fen": 100}],
         "at": "20261124000000", "day": "2026-11-24", "way": "W",
     }  # fmt: skip
     assert one.request(port.PreSettlementOrder("k", "P1", ("a", "b"), 5)) == {
@@ -338,6 +353,8 @@ def test_a_value_without_a_code_is_not_sent_rather_than_guessed() -> None:
         ("operations:\n  top_up: {resolve: true}", "operations.top_up.resolve", 6, "no resolve to use"),
         ("operations:\n  balance:\n    codes: {ok: ['0'], not_found: ['0']}", "operations.balance.codes.not_found", 7, "keep one"),
         ("operations:\n  list_visits:\n    answer: {where: {x: 1}}", "operations.list_visits.answer.where.x", 7, "in quotes"),
+        ("types:\n  Patient:\n    name: {table: {'1': x}}\noperations: {query_patient: {}}", "types.Patient.name.table", 7, "no meaning"),
+        ("types:\n  Balance:\n    patient_id: {money: yuan}\noperations: {balance: {}}", "types.Balance.patient_id.money", 7, "no meaning"),
         ("operations: {balance: {}}\noperations: {}", "operations", 6, "second time"),
     ],
 )  # fmt: skip

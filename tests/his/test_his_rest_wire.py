@@ -102,6 +102,16 @@ def test_a_byte_order_mark_before_the_json_is_passed_over(make_peer: Make, adapt
     assert ask(adapter_on(peer.url)).name == "王小明"
 
 
+@pytest.mark.parametrize("escape", [r"\ud800", r"\uDC00x", r"\u0000"])
+def test_half_a_surrogate_pair_and_a_nul_are_no_text(make_peer: Make, adapter_on: Make, escape: str) -> None:
+    peer = make_peer(
+        replied(found("NAME").replace("NAME", escape)), replied(found("NAME").replace("NAME", r"\ud842\udfb7"))
+    )
+    with pytest.raises(Broken, match="bad_reply"):
+        ask(adapter_on(peer.url))
+    assert ask(adapter_on(peer.url)).name == "\U00020bb7"
+
+
 def test_the_option_overrules_the_mappings_charset(make_peer: Make, adapter_on: Make) -> None:
     peer = make_peer(replied(found(), "gb18030"))
     assert ask(adapter_on(peer.url, charset="gb18030")).name == "王小明"
