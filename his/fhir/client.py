@@ -5,6 +5,7 @@ Source: HL7 FHIR R4 (4.0.1), http.html, search.html, operationoutcome.html and v
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
@@ -20,6 +21,7 @@ Resource = dict[str, Any]
 Params = Mapping[str, str | tuple[str, ...]]
 
 MEDIA = "application/fhir+json"
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 GONE = frozenset({"not-found", "deleted"})
 UNAUTHORIZED = frozenset({"security", "login", "unknown", "expired", "forbidden", "suppressed"})
 FAILED = frozenset({"exception", "timeout", "transient", "incomplete", "throttled", "lock-error", "no-store"})
@@ -62,8 +64,10 @@ class FhirClient:
         )
 
     def read(self, kind: str, resource_id: str, deadline: float) -> Resource:
-        """One resource by its id."""
-        return _of_kind(kind, self._get(f"/{kind}/{quote(resource_id, safe='')}", deadline))
+        """One resource by its id; NotFound for what can be none."""
+        if not ID.fullmatch(resource_id):
+            raise NotFound
+        return _same(resource_id, _of_kind(kind, self._get(f"/{kind}/{resource_id}", deadline)))
 
     def has_metadata(self, deadline: float) -> bool:
         """Whether a CapabilityStatement stands at /metadata."""
@@ -111,9 +115,8 @@ class FhirClient:
         """`resource` over the version it was read as, else Conflict."""
         kind, version = str(resource["resourceType"]), version_of(resource)
         headers = {"Content-Type": MEDIA, "Prefer": "return=representation", "If-Match": f'W/"{version}"'}
-        return _of_kind(
-            kind, self._write(f"PUT /{kind}/{quote(str(resource['id']), safe='')}", headers, resource, deadline)
-        )
+        line = f"PUT /{kind}/{resource['id']}"
+        return _same(resource["id"], _of_kind(kind, self._write(line, headers, resource, deadline)))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -155,16 +158,16 @@ def matches(kind: str, bundle: Resource) -> list[Resource]:
             raise Broken("bad_reply")
         mode = entry["search"].get("mode") if isinstance(entry.get("search"), dict) else "match"
         if mode not in ("include", "outcome") and resource.get("resourceType") == kind:
-            found.append(cast("Resource", resource))
+            found.append(_of_kind(kind, resource))
     return found
 
 
 def version_of(resource: Resource) -> str:
-    """The version to name in If-Match; Broken where the server keeps none: without it two could take one slot."""
+    """The version to name in If-Match; NotSent where the server keeps none: without it two could take one slot."""
     meta = resource.get("meta")
     version = meta.get("versionId") if isinstance(meta, dict) else None
     if not isinstance(version, str) or not version:
-        raise Broken("bad_reply")
+        raise NotSent("bad_reply")
     return version
 
 
@@ -218,6 +221,8 @@ def _json(body: bytes) -> Resource | None:
     """The object in `body`, decimals exact; None for anything else."""
     try:
         reply = json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_number)
+        if b"\\u" in body:
+            json.dumps(reply, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError, ArithmeticError):
         return None
     return reply if isinstance(reply, dict) else None
@@ -246,6 +251,14 @@ def _next(bundle: Resource) -> str:
 
 
 def _of_kind(kind: str, resource: Resource) -> Resource:
-    if resource.get("resourceType") != kind or not isinstance(resource.get("id"), str):
+    """The resource, if it is a `kind` with an id."""
+    resource_id = resource.get("id")
+    if resource.get("resourceType") != kind or not isinstance(resource_id, str) or not ID.fullmatch(resource_id):
         raise Broken("bad_reply")
+    return resource
+
+
+def _same(resource_id: str, resource: Resource) -> Resource:
+    if resource["id"] != resource_id:
+        raise Broken("wrong_record")
     return resource

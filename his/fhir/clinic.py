@@ -150,7 +150,8 @@ class Clinic:
         found = []
         for ids in _chunks(plan_ids):
             plans = ",".join(f"Schedule/{plan_id}" for plan_id in ids)
-            found += self._client.search("Slot", {"schedule": plans, "start": _span(first, last)}, deadline)
+            asked = self._client.search("Slot", {"schedule": plans, "start": _span(first, last)}, deadline)
+            found += [slot for slot in asked if ref_id(one(slot, "schedule"), "Schedule") in ids]
         kept = [slot for slot in found if text(slot, "status") != "entered-in-error"]
         return [slot for slot in kept if first <= begins(slot).date() <= last]
 

@@ -119,10 +119,10 @@ def fen(money: Resource) -> int:
         raise Broken("bad_reply")
     if text(money, "currency") not in ("CNY", ""):
         raise Broken("unmapped_code")
-    amount = Decimal(value) * 100
-    if not amount.is_finite() or amount != int(amount):
+    exact = Decimal(value)
+    if not exact.is_finite() or exact.adjusted() > 12 or exact * 100 != int(exact * 100):
         raise Broken("bad_reply")
-    return int(amount)
+    return int(exact * 100)
 
 
 def number(value: Any) -> str:

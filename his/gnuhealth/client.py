@@ -49,15 +49,15 @@ class Tryton:
         )
 
     def search(
-        self, model: str, domain: Domain, names: Sequence[str], deadline: float, order: str = "id ASC"
+        self, model: str, domain: Domain, names: Sequence[str], deadline: float, order: str = "create_date ASC"
     ) -> list[Record]:
         """Every record of the domain; Broken("too_large") beyond `max_records`."""
         found: list[Record] = []
         size = self._options.page_size
         while True:
-            arguments = [domain, len(found), size, [order.split(" ")], list(names), {}]
+            arguments = [domain, len(found), size, [order.split(" "), ["id", "ASC"]], list(names), {}]
             page = self.call(f"model.{model}.search_read", arguments, deadline)
-            if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
+            if not isinstance(page, list) or not all(_complete(one, names) for one in page):
                 raise Broken("bad_reply")
             found += page
             if len(page) < size:
@@ -69,7 +69,7 @@ class Tryton:
         """Change the record, if it is still as it was read with its `_timestamp`; Changed otherwise."""
         stamp = record.get("_timestamp")
         if not isinstance(stamp, str) or not stamp:
-            raise Broken("bad_reply")  # without it two could take one place
+            raise NotSent("bad_reply")  # without it two could take one place
         context = {"_timestamp": {f"{model},{record['id']}": stamp}}
         try:
             self.call(f"model.{model}.write", [[record["id"]], values, context], deadline, repeatable=False)
@@ -121,6 +121,11 @@ class Tryton:
             self._login.release()
 
 
+def _complete(record: Any, names: Sequence[str]) -> bool:
+    """Whether it is a record that has every field asked for."""
+    return isinstance(record, dict) and type(record.get("id")) is int and all("." in it or it in record for it in names)
+
+
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
@@ -132,7 +137,9 @@ def _result(response: Response) -> Any:
         raise Broken(f"http_{response.status}")
     try:
         reply = json.loads(response.body.decode("utf-8"), object_hook=_typed)
-    except (ValueError, RecursionError, InvalidOperation, TypeError):
+        if b"\\u" in response.body:
+            json.dumps(reply, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError, InvalidOperation, TypeError, KeyError, OverflowError):
         raise Broken("bad_reply") from None
     if not isinstance(reply, dict) or not ("result" in reply or "error" in reply):
         raise Broken("bad_reply")

@@ -122,7 +122,9 @@ class Records:
         held = self._tryton.search(
             "gnuhealth.hp_specialty", [("healthprof.active", "=", True)], ("specialty", "specialty.name"), deadline
         )
-        found = {one["specialty"]: text(linked(one, "specialty"), "name") for one in held}
+        found = {
+            one["specialty"]: text(linked(one, "specialty"), "name") for one in held if type(one["specialty"]) is int
+        }
         return tuple(Department(str(code), name) for code, name in sorted(found.items(), key=lambda pair: pair[1]))
 
     def doctors(self, query: DoctorsQuery, deadline: float) -> tuple[Doctor, ...]:
@@ -135,7 +137,7 @@ class Records:
         )
         found = []
         for one in people:
-            mine = [it for it in held if it["healthprof"] == one["id"]]
+            mine = [it for it in held if it["healthprof"] == one["id"] and type(it["specialty"]) is int]
             places = [(str(it["specialty"]), text(linked(it, "specialty"), "name")) for it in mine] or [("", "")]
             name = full_name(linked(one, "party"))
             found += [Doctor(str(one["id"]), name, "", code, place) for code, place in places]
@@ -227,7 +229,7 @@ class Records:
 
     def _id_numbers(self, patients: list[Record], deadline: float) -> dict[int, str]:
         """The national number of each of their other identifications, by its id."""
-        ids = [held for one in patients for held in linked(one, "party").get("alternative_ids") or ()]
+        ids = [held for one in patients for held in _other_ids(one)]
         if not ids:
             return {}
         domain = [("id", "in", ids), ("alternative_id_type", "=", "country_id")]
@@ -244,7 +246,7 @@ class Records:
             name=full_name(party),
             sex=SEXES.get(text(one, "gender"), Sex.UNKNOWN),
             birth_date=born if isinstance(born, date) else None,
-            id_no=next((id_numbers[it] for it in party.get("alternative_ids") or () if it in id_numbers), ""),
+            id_no=next((id_numbers[it] for it in _other_ids(one) if it in id_numbers), ""),
             phone=text(party, "mobile") or text(party, "phone"),
             deceased=one.get("deceased") is True,
             cards=(PatientCard(puid, CardKind.CLINIC, status),) if self._options.card_is_puid else (),
@@ -260,6 +262,12 @@ class Records:
     def _labs(self, domain: Domain, deadline: float) -> list[Record]:
         states = ["validated"] if self._options.released == "validated" else ["done", "validated"]
         return self._tryton.search("gnuhealth.lab", [*domain, ("state", "in", states)], LAB_FIELDS, deadline)
+
+
+def _other_ids(patient: Record) -> list[int]:
+    """The ids of a person's other identifications."""
+    held = linked(patient, "party").get("alternative_ids")
+    return [it for it in held if type(it) is int] if isinstance(held, list) else []
 
 
 def _stay(it: Record, patient: Patient) -> Admission:
@@ -323,7 +331,7 @@ def flag(line: Record) -> AbnormalFlag:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.10g}" if isinstance(value, float | int) and not isinstance(value, bool) else ""
+    return f"{value:.10g}" if isinstance(value, float) or (type(value) is int and abs(value) < 10**15) else ""
 
 
 def _invoice(one: Record, lines: list[Record], patient_party: Any) -> Invoice:
@@ -355,15 +363,14 @@ def _charge(line: Record, issued: datetime) -> ChargeItem:
 
 
 def _fen(value: Any) -> int:
-    if not isinstance(value, Decimal):
+    found = _price(value)
+    if found is None:
         raise Broken("bad_reply")
-    amount = value * 100
-    if not amount.is_finite() or amount != int(amount):
-        raise Broken("bad_reply")
-    return int(amount)
+    return found
 
 
 def _price(value: Any) -> int | None:
-    """A unit's price may be finer than a fen; then it is left out, the amount stays."""
-    whole = isinstance(value, Decimal) and value.is_finite() and value * 100 == int(value * 100)
-    return int(value * 100) if whole else None
+    """Yuan in fen; None for what is no amount or splits a fen, as a unit's price may."""
+    if not isinstance(value, Decimal) or not value.is_finite() or value.adjusted() > 12:
+        return None
+    return int(value * 100) if value * 100 == int(value * 100) else None

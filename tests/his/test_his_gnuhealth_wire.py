@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 
+from his.adapter import Call
+from his.faults import Broken, NotSent
 from his.gateway import Gateway
 from his.gnuhealth import OPTIONS, make
 from his.gnuhealth.records import flag
 from his.guard import GuardOptions
-from his.port import AbnormalFlag, BookingOrder, Ctx, HealthQuery, HisError, NotDone, Unavailable
+from his.port import (
+    AbnormalFlag,
+    AdmissionQuery,
+    AdmissionsQuery,
+    AppointmentsQuery,
+    BookingOrder,
+    Ctx,
+    DepartmentsQuery,
+    DoctorsQuery,
+    HealthQuery,
+    HisError,
+    InvoicesQuery,
+    NotDone,
+    PatientQuery,
+    Query,
+    ReportQuery,
+    ReportsQuery,
+    SchedulesQuery,
+    SlotsQuery,
+    Unavailable,
+    UnknownOutcome,
+    answer_type,
+)
+from his.wire import Response
+from tests.support.spoil import spoilt
+from tests.support.typed import fits
 
 CTX = Ctx(deadline_s=2.0)
 ORDER = BookingOrder("k" * 32, "P1", "", "1:20261125:m", "7")
@@ -35,6 +64,7 @@ def raw(text: bytes, status: int = 200) -> bytes:
 LOGIN = said([1, "f" * 64])
 ROW = {
     "id": 7, "name": None, "state": "free", "comments": None, "healthprof": 1, "patient.": None, "_timestamp": "1.5",
+    "speciality": None, "create_date": None,
     "appointment_date": {"__class__": "datetime", "year": 2026, "month": 11, "day": 25, "hour": 1, "minute": 0, "second": 0},
 }  # fmt: skip
 TO_THE_WRITE = (LOGIN, said([]), said([{"id": 4, "puid": "P1", "party": 9}]), said([ROW]))
@@ -57,7 +87,8 @@ def his_of() -> Iterator[Callable[..., Gateway]]:
 
 
 def name_of(error: HisError) -> str:
-    return f"{type(error).__name__}:{getattr(error, 'reason', '')}".rstrip(":")
+    reason = "" if isinstance(error, UnknownOutcome) else getattr(error, "reason", "")
+    return f"{type(error).__name__}:{reason}".rstrip(":")
 
 
 ANSWERS = [
@@ -158,3 +189,71 @@ def test_a_result_is_flagged_by_its_limits_and_never_guessed_normal(
     line: dict[str, Any], expected: AbnormalFlag
 ) -> None:
     assert flag(line) is expected
+
+
+PERSON = {"id": 9, "name": "患者0", "lastname": "测试", "mobile": "139", "phone": "", "alternative_ids": [3]}
+WHO = {"id": 4, "puid": "P1", "gender": "m", "dob": {"__class__": "date", "year": 1960, "month": 1, "day": 1}, "deceased": False,
+       "active": True, "party": 9, "party.": PERSON}  # fmt: skip
+AT = {
+    "__class__": "datetime",
+    "year": 2026,
+    "month": 11,
+    "day": 22,
+    "hour": 21,
+    "minute": 8,
+    "second": 4,
+    "microsecond": 0,
+}
+BOOKS: dict[str, list[dict[str, Any]]] = {
+    "gnuhealth.patient": [WHO],
+    "gnuhealth.person_alternative_identification": [{"id": 3, "code": "110101196001010017"}],
+    "gnuhealth.hp_specialty": [{"id": 1, "healthprof": 1, "specialty": 2, "specialty.": {"id": 2, "name": "Anatomy"}}],
+    "gnuhealth.healthprofessional": [{"id": 1, "party.": PERSON}],
+    "gnuhealth.appointment": [{**ROW, "name": "APP 1", "state": "confirmed", "appointment_date": AT, "patient.": WHO, "speciality": 2,
+                               "create_date": AT, "speciality.": {"id": 2, "name": "Anatomy"}, "healthprof.": {"id": 1, "party.": PERSON}}],
+    "gnuhealth.inpatient.registration": [{"id": 1, "name": "IN1", "state": "hospitalized", "hospitalization_date": AT,
+                                          "discharge_date": AT, "bed.": {"id": 1, "rec_name": "12", "ward.": {"id": 2, "name": "一病区"}},
+                                          "attending_physician.": {"id": 1, "party.": PERSON}, "patient.": WHO}],
+    "gnuhealth.lab": [{"id": 1, "name": "T1", "state": "validated", "patient.": WHO, "test.": {"id": 2, "name": "CBC"}, "results": None,
+                       "date_requested": AT, "done_date": AT, "validation_date": AT, "diagnosis": "x", "_timestamp": "1.5",
+                       "pathologist.": {"id": 1, "party.": PERSON}}],
+    "gnuhealth.lab.test.critearea": [{"id": 5, "name": "HGB", "result": 24.0, "result_text": None, "warning": True, "lower_limit": 11.0,
+                                      "upper_limit": 16.0, "normal_range": None, "units.": {"id": 4, "name": "g/dL"}, "excluded": False}],
+    "account.invoice": [{"id": 1, "number": "1", "invoice_date": {"__class__": "date", "year": 2026, "month": 11, "day": 23}, "party": 9,
+                         "total_amount": {"__class__": "Decimal", "decimal": "320.1"}, "tax_amount": None, "patient": 4,
+                         "currency.": {"id": 1, "code": "CNY"}}],
+    "account.invoice.line": [{"id": 1, "invoice": 1, "type": "line", "description": "CT", "quantity": 2.0, "product.": None,
+                              "unit.": {"id": 1, "symbol": "u"}, "unit_price": {"__class__": "Decimal", "decimal": "160.05"},
+                              "amount": {"__class__": "Decimal", "decimal": "320.1"}}],
+}  # fmt: skip
+DAY = date(2026, 11, 23)
+ASKED: list[Query[Any]] = [
+    PatientQuery(patient_id="P1"), PatientQuery(id_no="110101196001010017"), DepartmentsQuery(), DoctorsQuery(),
+    SchedulesQuery(DAY, DAY), SlotsQuery("1:20261123:m"), AppointmentsQuery("P1"), ReportsQuery("P1"), ReportQuery("P1", "T1"),
+    AdmissionQuery(admission_no="IN1"), AdmissionsQuery("P1"), InvoicesQuery("P1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ASKED, ids=lambda query: query.op.value)
+def test_a_spoilt_answer_is_a_value_or_a_his_error(his_of: Any, query: Query[Any]) -> None:
+    his, dice, good, clean = his_of("http://127.0.0.1:1"), random.Random(2026), 0, True
+    tryton = his._adapter._tryton
+    tryton._session = "x"
+
+    def send(method: str, *_: object, **__: object) -> Response:
+        body = json.dumps(
+            {"id": 1, "result": BOOKS[method.removeprefix("model.").removesuffix(".search_read")]}
+        ).encode()
+        return Response(200, "application/json", body if clean or dice.random() < 0.4 else spoilt(body, dice))
+
+    tryton._send = send
+    assert fits(his._adapter.ask(query, Call(time.monotonic() + 5)), answer_type(type(query)))
+    clean = False
+    for _ in range(300):
+        try:
+            value = his._adapter.ask(query, Call(time.monotonic() + 5))
+        except (HisError, Broken, NotSent):
+            continue
+        assert fits(value, answer_type(type(query)))
+        good += 1
+    assert 0 < good < 300
