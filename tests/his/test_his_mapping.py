@@ -10,8 +10,12 @@ from core.clock import SHANGHAI
 from core.errors import ConfigError
 from his import port
 from his.faults import Broken, Duplicate, NotSent
+from his.fixtures import load as load_fixtures
+from his.fixtures import replay
 from his.mapping import Mapper, Misfit, bundled, load, read
+from his.mapping.load import VENDORS
 from his.port import AbnormalFlag, Done, NotDone, NotFound, Op, Rejected, RejectReason, Sex, StillUnknown
+from his.rest import RestAdapter, RestOptions
 
 WHO = port.PatientQuery(patient_id="P1")
 HEAD = """
@@ -385,6 +389,17 @@ def test_every_bundled_mapping_compiles(name: str) -> None:
     loaded = load(name)
     assert Mapper(loaded, {"token": "t", "sign_key": "k"}).capabilities >= {Op.HEALTH, Op.QUERY_PATIENT}
     assert loaded.mapping.about
+
+
+@pytest.mark.parametrize("name", ["renhe-json", "form-gb2312-md5"])
+def test_the_recorded_replies_of_a_bundled_mapping_are_read_as_expected(name: str) -> None:
+    secrets = {"sign_key": "k"} if name == "form-gb2312-md5" else {}
+    given = {"base_url": "http://his.example", "mapping": name, "token": "t", "secrets": secrets}
+    adapter = RestAdapter(RestOptions.model_validate(given))
+    found = load_fixtures(VENDORS / name)
+    assert len(found) >= 15
+    assert [str(fault) for fixture in found for fault in replay(adapter, fixture)] == []
+    adapter.close()
 
 
 def test_a_mapping_that_is_not_there_names_the_bundled_ones() -> None:
