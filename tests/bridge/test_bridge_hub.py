@@ -7,7 +7,9 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -263,3 +265,49 @@ def test_a_body_in_chunks_is_taken_and_one_without_end_is_not(make_house: Callab
     assert len(json.dumps(large, ensure_ascii=False).encode()) > 64 * 1024
     body = json.dumps(large, ensure_ascii=False).encode()
     assert requests.post(url, data=body, headers=headers, timeout=20).json()["new"] == 100
+
+
+def test_a_client_that_repeats_what_got_no_answer_loses_and_doubles_nothing_over_four_kills(
+    make_house: Callable[..., HubHouse],
+) -> None:
+    house = make_house()
+    house.start()
+    token = client(house)
+    statuses: Counter[str] = Counter()
+    over = threading.Event()
+
+    def send(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            with contextlib.suppress(requests.RequestException):
+                answer = post(house, path, body, token)
+                if answer.status_code == 200:
+                    return dict(answer.json())
+            time.sleep(0.02)
+
+    def work() -> None:
+        n = 0
+        while not over.is_set():
+            call = send("/events", {**CALL, "event_id": f"N{n}", "data": {"queue_no": n}})
+            statuses["new"] += call["new"]
+            statuses["seen"] += call["seen"]
+            now = datetime.now(SHANGHAI).isoformat()
+            send("/scans", {"scan_id": f"N{n}", "station": "C1", "device": "ws1", "text": CARD, "at": now})
+            n += 1
+        statuses["sent"] = n
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for pause in (0.31, 0.47, 0.22, 0.53):
+        time.sleep(pause)
+        house.kill()
+        house.start()
+    time.sleep(0.5)
+    over.set()
+    worker.join()
+    sent = statuses["sent"]
+    assert sent > 20
+    assert [event.body["queue_no"] for event in house.events("Q1") if event.kind == "queue"] == list(range(sent))
+    assert len([event for event in house.events("C1") if event.kind == "scan"]) == sent
+    with house.opened() as store:
+        assert len(store.his_events.after(0, 10_000)) == sent
+    assert statuses["new"] + statuses["seen"] == sent
