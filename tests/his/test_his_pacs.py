@@ -16,6 +16,8 @@ from his.pacs.picture import Unreadable, fitted
 from his.port import PICTURE_CAP, WIDTHS, NotAnImage, NotFound, PacsPort, StudyImage, Unavailable
 from tests.support.orthanc import DX_STUDY, PAIR_STUDY, PASSWORD, USER, Orthanc, start_orthanc
 
+pytestmark = pytest.mark.xdist_group("peer-orthanc")
+
 
 @pytest.fixture(scope="module")
 def orthanc() -> Iterator[Orthanc]:

@@ -49,6 +49,7 @@ from his.views.sql import parse
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.views_hospital import Hospital, start_hospital
 
+pytestmark = pytest.mark.xdist_group("peer-views")
 CTX = Ctx(deadline_s=5)
 SHORT = Ctx(deadline_s=1)
 NASTY = (

@@ -24,6 +24,7 @@ from his.views.postgresql import PostgresDriver
 from his.views.sql import parse
 from tests.support.views_hospital import Hospital, MariadbHospital, PostgresHospital, start_hospital
 
+pytestmark = pytest.mark.xdist_group("peer-views-tls")
 CIPHER = {
     "postgresql": "SELECT COALESCE(cipher, '') AS cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
     "mariadb": "SELECT variable_value AS cipher FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'",

@@ -19,6 +19,7 @@ from tests.support.reports import FILM, LAB, ULTRASOUND, film_house, film_sim, o
 from tests.support.sim_wechat import WechatSim
 from tests.support.sims import HisSim
 
+pytestmark = pytest.mark.xdist_group("peer-orthanc")
 __all__ = ["film_house", "film_sim", "orthanc"]
 
 

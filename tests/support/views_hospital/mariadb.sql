@@ -8,6 +8,7 @@ CREATE PROCEDURE palm.take(p_kind CHAR(1), p_op_key VARCHAR(32), p_patient VARCH
 take: BEGIN
   DECLARE v_balance, v_fee DECIMAL(12,2); DECLARE v_state VARCHAR(4);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+  SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- the default locks gaps of the op_key index, and two strangers deadlock
   START TRANSACTION;
   SELECT balance INTO v_balance FROM his.patient WHERE patient_id = p_patient FOR UPDATE;  -- one order a patient at a time
   IF v_balance IS NULL OR NOT palm.card_is(p_card, p_patient) THEN
@@ -32,6 +33,7 @@ CREATE PROCEDURE palm.give_back(p_kind CHAR(1), p_op_key VARCHAR(32), p_patient 
 back: BEGIN
   DECLARE v_state, v_paid_by, v_slot, v_key VARCHAR(40); DECLARE v_fee DECIMAL(10,2);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+  SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   SELECT state, paid_by, slot_id, cancel_key, fee INTO v_state, v_paid_by, v_slot, v_key, v_fee FROM his.registration
     WHERE reg_no = p_number AND patient_id = p_patient AND kind = p_kind FOR UPDATE;
@@ -50,6 +52,7 @@ CREATE PROCEDURE palm.credit(p_op VARCHAR(20), p_op_key VARCHAR(32), p_patient V
 credit: BEGIN
   DECLARE v_balance DECIMAL(12,2);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+  SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   SELECT balance INTO v_balance FROM his.patient WHERE patient_id = p_patient FOR UPDATE;
   IF v_balance IS NULL OR (p_op = 'top_up' AND NOT palm.card_is(p_card, p_patient)) OR (p_op = 'prepay' AND NOT EXISTS (
@@ -71,6 +74,7 @@ CREATE PROCEDURE palm.create_card(p_op_key VARCHAR(32), p_name VARCHAR(60), p_se
 card: BEGIN
   DECLARE v_patient, v_card VARCHAR(20);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+  SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   START TRANSACTION;
   IF EXISTS (SELECT 1 FROM his.card WHERE op_key = p_op_key) THEN ROLLBACK; SELECT 'DUP' ret_code, '' ret_message; LEAVE card; END IF;
   IF EXISTS (SELECT 1 FROM his.patient WHERE id_no = p_id_no) THEN
