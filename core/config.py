@@ -305,12 +305,15 @@ def _anchor_database(data: dict[str, Any], base: Path) -> None:
 
 
 def _anchor_mapping(data: dict[str, Any], base: Path) -> None:
-    """So is a relative path of a mapping file; a name without .yaml is a bundled one."""
+    """So is a relative path of a mapping file or a WSDL; a name without .yaml is a bundled mapping."""
     his = data.get("his")
     options = his.get("options") if isinstance(his, dict) else None
     mapping = options.get("mapping") if isinstance(options, dict) else None
     if isinstance(options, dict) and isinstance(mapping, str) and mapping.endswith((".yaml", ".yml")):
         options["mapping"] = str(base / mapping)
+    wsdl = options.get("wsdl") if isinstance(options, dict) else None
+    if isinstance(options, dict) and isinstance(wsdl, str) and "://" not in wsdl:
+        options["wsdl"] = str(base / wsdl)
 
 
 def located(exc: ConfigError, path: Path) -> ConfigError:

@@ -39,7 +39,8 @@ def his_check(config_path: Path, fixtures: Path | None, record: bool, offline: b
     config = load(config_path)
     adapter = his_adapter(config)
     try:
-        failed = 0 if offline else _probe(config, adapter, fixtures if record else None)
+        failed = _compare(adapter, offline=offline)
+        failed += 0 if offline else _probe(config, adapter, fixtures if record else None)
         folder = fixtures or getattr(adapter, "fixtures", None)
         if folder is not None and not record:
             failed += _replay(adapter, folder)
@@ -70,6 +71,21 @@ def _probe(config: Any, adapter: Any, folder: Path | None) -> int:
             click.echo(f"      {keep(folder, finding, replies[-1])}")
         replies.clear()
     return failed
+
+
+def _compare(adapter: Any, *, offline: bool) -> int:
+    """How often the mapping is not what the HIS's own description (a WSDL) says, each with file and line."""
+    if not hasattr(adapter, "misdescribed"):
+        return 0
+    try:
+        faults = adapter.misdescribed(offline=offline)
+    except ConfigError as exc:
+        faults = [exc]
+    for fault in faults:
+        click.echo(f"FAIL  {fault}")
+    if faults == []:
+        click.echo("the mapping is what the WSDL says")
+    return len(faults or ())
 
 
 def _replay(adapter: Any, folder: Path) -> int:

@@ -51,12 +51,14 @@ class SoapAdapter(MappedAdapter):
         """See `Adapter`."""
         self._endpoint.close()
 
-    def misdescribed(self) -> list[ConfigError]:
-        """Where the mapping is not what the WSDL says, with file and line. Reads the WSDL, or fetches it.
+    def misdescribed(self, *, offline: bool = False) -> list[ConfigError] | None:
+        """Where the mapping is not what the WSDL says, with file and line; None where there is none to compare with.
 
-        Nothing where the options name no WSDL. Raises ConfigError when it cannot be read.
+        `offline`: a WSDL that would have to be fetched is left alone. Raises ConfigError when it cannot be read.
         """
-        return [] if self._described is None else self._described.faults(self.mapper.loaded, self._told())
+        if self._described is None or (offline and self._described.far):
+            return None
+        return self._described.faults(self.mapper.loaded, self._told())
 
     def _told(self) -> Iterator[Told]:
         for op in Op:

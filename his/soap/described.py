@@ -54,6 +54,8 @@ class Described:
     def __init__(self, options: SoapOptions, how: Transport) -> None:
         self._options, self._how = options, how
         self._wsdl = options.wsdl or ""
+        self.far = urlsplit(self._wsdl).scheme in ("http", "https")
+        """It has to be fetched."""
         self._service: Service | None = None
         self._lock = threading.Lock()
 
