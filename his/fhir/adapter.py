@@ -42,10 +42,15 @@ READS = frozenset({
     Op.INVOICES,
 })  # fmt: skip
 WRITES = frozenset({Op.LOCK_SLOT, Op.UNLOCK_SLOT, Op.REGISTER, Op.CANCEL_REGISTRATION, Op.BOOK, Op.CANCEL_BOOKING})
+PROBES: dict[Op, dict[str, Any]] = {
+    Op.LIST_DEPARTMENTS: {}, Op.LIST_DOCTORS: {}, Op.LIST_SCHEDULES: {"from_day": "today", "to_day": "today+6"},
+}  # fmt: skip
 
 
 class FhirAdapter:
-    """See `his.adapter.Adapter`."""
+    """See `his.adapter.Adapter`. `probes`: questions any such server can be asked, for `hospital his check`."""
+
+    probes = PROBES
 
     def __init__(self, options: FhirOptions, step: Callable[[str], None] = no_step) -> None:
         """`step` is called before each step of a booking, with its name: tests die there."""

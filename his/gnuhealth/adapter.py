@@ -15,9 +15,15 @@ from his.gnuhealth.options import GnuHealthOptions
 from his.gnuhealth.records import Records
 from his.port import BookingCancel, BookingOrder, Command, Health, HealthQuery, Op, Query, Resolution
 
+PROBES: dict[Op, dict[str, Any]] = {
+    Op.LIST_DEPARTMENTS: {}, Op.LIST_DOCTORS: {}, Op.LIST_SCHEDULES: {"from_day": "today", "to_day": "today+6"},
+}  # fmt: skip
+
 
 class GnuHealthAdapter:
-    """See `his.adapter.Adapter`."""
+    """See `his.adapter.Adapter`. `probes`: questions any such server can be asked, for `hospital his check`."""
+
+    probes = PROBES
 
     capabilities: frozenset[Op] = frozenset({
         Op.HEALTH, Op.LIST_DEPARTMENTS, Op.LIST_DOCTORS, Op.QUERY_PATIENT, Op.LIST_SCHEDULES, Op.LIST_SLOTS, Op.BOOK,

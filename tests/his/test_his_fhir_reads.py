@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.clock import SHANGHAI
+from core.config import Config
 from his.fhir import OPTIONS, make
 from his.gateway import Gateway
 from his.port import (
@@ -39,6 +40,8 @@ from his.port import (
     Unavailable,
     Unsupported,
 )
+from hospital.bootstrap import his_adapter
+from hospital.his_check import probe
 from tests.support.fhir import FhirServer, Hospital, patient, plan, running, seed
 
 CTX = Ctx(deadline_s=8.0)
@@ -316,6 +319,31 @@ def test_capabilities_name_no_money_that_fhir_cannot_move(make_his: Make) -> Non
         Op.CREATE_CARD,
     }
     assert Op.CREATE_CARD in make_his(issues_cards=True).capabilities
+
+
+def test_hospital_his_check_finds_every_operation_well_and_writes_nothing(server: FhirServer, town: Hospital) -> None:
+    options = {"base_url": server.url, "card_no_system": "urn:test:card", "issues_cards": True}
+    chosen = {
+        "query_patient": {"card_no": town.card},
+        "list_reports": {"patient_id": "pat-1"},
+        "query_admission": {"admission_no": "enc-1"},
+    }
+    config = Config.model_validate(
+        {"secrets": {"data_key": "k"}, "his": {"adapter": "fhir", "options": options, "check": chosen}}
+    )
+    adapter, before = his_adapter(config), len(server.all("Slot")) + len(server.all("Appointment"))
+    found = list(probe(config, adapter))
+    adapter.close()
+    assert [it.line() for it in found if it.bad] == []
+    assert {it.op for it in found} == adapter.capabilities
+    assert {it.op for it in found if it.answer} >= {
+        Op.LIST_SLOTS,
+        Op.LIST_DEPARTMENTS,
+        Op.LIST_DOCTORS,
+        Op.REPORT,
+        Op.QUERY_PATIENT,
+    }
+    assert len(server.all("Slot")) + len(server.all("Appointment")) == before
 
 
 def test_secrets_of_the_options_stay_out_of_their_repr(tmp_path: Path) -> None:

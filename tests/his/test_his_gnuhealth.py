@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from core.clock import SHANGHAI
+from core.config import Config
 from his.adapter import Call
 from his.gateway import Gateway
 from his.gnuhealth import OPTIONS, make
@@ -52,6 +53,8 @@ from his.port import (
     SlotsQuery,
     Unavailable,
 )
+from hospital.bootstrap import his_adapter
+from hospital.his_check import probe
 from tests.support.gnuhealth import DOCTOR, GnuHealth, gnuhealth, times, tomorrow, wire
 
 pytestmark = pytest.mark.xdist_group("peer-gnuhealth")
@@ -282,6 +285,22 @@ def test_one_who_has_come_cannot_give_it_back(make_his: Make, server: GnuHealth)
     with pytest.raises(Rejected) as caught:
         his.do(BookingCancel(key(), "DEMO0000", booked.appointment_no), CTX)
     assert caught.value.reason is RejectReason.TOO_LATE
+
+
+def test_hospital_his_check_finds_every_operation_well(server: GnuHealth) -> None:
+    server.free(times(tomorrow(), 7, 1))
+    chosen = {
+        "query_patient": {"patient_id": "DEMO0000"},
+        "list_reports": {"patient_id": "DEMO0000"},
+        "list_admissions": {"patient_id": "DEMO0000"},
+    }
+    his = {"adapter": "gnuhealth", "options": server.options, "check": chosen}
+    config = Config.model_validate({"secrets": {"data_key": "k"}, "his": his})
+    adapter = his_adapter(config)
+    found = list(probe(config, adapter))
+    adapter.close()
+    assert [it.line() for it in found if it.bad] == []
+    assert {it.op for it in found if it.answer} >= {Op.LIST_DOCTORS, Op.LIST_SLOTS, Op.REPORT, Op.LIST_ADMISSIONS}
 
 
 def test_it_says_what_it_cannot_do(make_his: Make) -> None:
