@@ -99,3 +99,14 @@ def test_yaml_is_read_as_people_mean_it() -> None:
 def test_a_key_written_twice_is_refused_with_both_lines() -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml, line 4: server\.port: .*first in line 2"):
         parse("server:\n  port: 1\n  host: h\n  port: 2\n", "x.yaml")
+
+
+def test_a_relative_mapping_file_is_meant_from_the_configurations_folder(tmp_path: Path) -> None:
+    text = "his: {{options: {{mapping: {}}}}}\nsecrets: {{data_key: k}}\n"
+    for written, meant in (
+        ("ours.yaml", str(tmp_path / "ours.yaml")),
+        ("renhe-json", "renhe-json"),
+        ("/x.yaml", "/x.yaml"),
+    ):
+        (tmp_path / "config.yaml").write_text(text.format(written), "utf-8")
+        assert load(tmp_path / "config.yaml", {}).his.options["mapping"] == meant

@@ -11,12 +11,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import ConfigError
 from his.adapter import Call
 from his.faults import Broken, NotSent
 from his.port import BookingOrder, NotFound, Op, PatientQuery, Rejected
 from his.rest import RestAdapter, RestOptions
+from his.rest.wire import tree
 
 Make = Callable[..., Any]
 QUERY = PatientQuery(patient_id="P1")
@@ -274,3 +277,17 @@ def test_a_write_is_sent_once_on_a_connection_the_peer_closes(make_peer: Make, t
         adapter.do(BookingOrder("k", "P1", "6", "S1", "1"), Call(time.monotonic() + 5))
     adapter.close()
     assert peer.asked == 2
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()) | st.just(b"[" * 9000),
+    st.sampled_from(["utf-8", "gb18030"]),
+)
+def test_any_bytes_are_a_tree_or_a_bad_reply(body: bytes, charset: str) -> None:
+    try:
+        reply = tree(body, charset)
+    except Broken as fault:
+        assert fault.reason == "bad_reply"
+    else:
+        json.dumps(reply, default=str, ensure_ascii=False).encode("utf-8")
