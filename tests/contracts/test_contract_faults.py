@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from his.gateway import Gateway
-from his.port import Ctx, Done, HealthQuery, HisError, NotDone, Op, PatientQuery, Unavailable, UnknownOutcome, Unsupported
+from his.port import (
+    Ctx,
+    Done,
+    HealthQuery,
+    HisError,
+    NotDone,
+    Op,
+    PatientQuery,
+    Unavailable,
+    UnknownOutcome,
+    Unsupported,
+)
 from tests.contracts.subject import Subject
 
 DEADLINE = 1.0
