@@ -1,6 +1,7 @@
 """Between the house and a HIS adapter: deadlines, lanes, repeats of reads, a breaker, error classes.
 
-Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open;
+Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open,
+unmapped_value (the mapping has no code for what is asked), unsupported_text (no charset of the HIS holds it);
 sent (a read): timeout, reset, truncated, too_large, bad_reply (not what the protocol says), http_NNN, unauthorized,
 unmapped_code, wrong_record (an answer about somebody else), wrong_sums, his_exception (the HIS says it failed), altered_text ('?' for
 a character it cannot hold).
