@@ -81,10 +81,10 @@ def _compare(adapter: Any, *, offline: bool) -> int:
         faults = adapter.misdescribed(offline=offline)
     except ConfigError as exc:
         faults = [exc]
-    for fault in faults:
-        click.echo(f"FAIL  {fault}")
     if faults == []:
         click.echo("the mapping is what the WSDL says")
+    for fault in faults or ():
+        click.echo(f"FAIL  {fault}")
     return len(faults or ())
 
 

@@ -41,6 +41,8 @@ DO: dict[str, str] = {
     "wrong_sums": "its sums do not add up; show this to the HIS's people",
     "his_exception": "it says that it failed; its own log knows why",
     "unmapped_value": "the mapping has no code for a value of this question",
+    "not_accepted": "it does not take a call like ours: compare the mapping with its WSDL or document",
+    "bad_wsdl": "its WSDL cannot be used: see above",
 }
 
 
