@@ -79,13 +79,17 @@ def ask(his: HisSim, path: str, body: object = None) -> Any:
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Iterator[Hospital]:
-    his = start_his(tmp_path)
+def hospital(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hospital]:
+    """Over JSON, or over the adapter that a test's indirect parameter names."""
+    adapter = getattr(request, "param", "rest")
+    his = start_his(tmp_path, soap=adapter == "soap")
+    address = {"url": his.soap_url} if adapter == "soap" else {"base_url": his.url}
     write_key(tmp_path / "data.key")
     config = {
         "database": {"url": "sqlite:///hospital.db"},
         "his": {
-            "options": {"base_url": his.url, "token": his.token, "pool_size": 64},
+            "adapter": adapter,
+            "options": {**address, "token": his.token, "pool_size": 64},
             "guard": {"page_calls": 64, "write_ms": int(DEADLINE_S * 1000), "breaker_probe_ms": 1000},
         },
         "secrets": {"data_key": "file:data.key"},
@@ -126,6 +130,7 @@ def all_at_once(work: Any) -> None:
         thread.join()
 
 
+@pytest.mark.parametrize("hospital", ["rest", "soap"], indirect=True)
 @pytest.mark.parametrize("dedup", [True, False], ids=["dedup", "no dedup"])
 def test_fifty_top_ups_to_a_frozen_his_are_fifty_rows_and_all_known_within_a_minute(
     hospital: Hospital, dedup: bool
@@ -218,6 +223,7 @@ def kill_when_booked(sim: HisSim, op_key: str) -> Callable[[int], None]:
     return kill
 
 
+@pytest.mark.parametrize("hospital", ["rest", "soap"], indirect=True)
 @pytest.mark.parametrize("mode", ["commit_then_hang", "commit_then_reset", "late", "garbage", "truncated"])
 def test_what_the_his_booked_without_a_usable_answer_is_found_and_never_booked_again(
     hospital: Hospital, mode: str
