@@ -29,6 +29,8 @@ from his.mapping.writing import Sent
 from his.pacs import PacsOptions
 from his.rest import RestOptions
 from his.rest.options import Signing, Transport, Way
+from his.soap import SoapOptions
+from his.soap import options as soap
 from his.views import ViewsOptions
 from hospital.cli import main
 from hospital.mllp import mllp_options
@@ -134,7 +136,9 @@ def test_the_his_section_shown_is_a_right_one() -> None:
     RestOptions.model_validate(checked.his.options)
 
 
-@pytest.mark.parametrize(("example", "model"), [("his-fhir", FHIR_OPTIONS), ("his-hl7v2", Hl7Options)])
+@pytest.mark.parametrize(
+    ("example", "model"), [("his-soap", SoapOptions), ("his-fhir", FHIR_OPTIONS), ("his-hl7v2", Hl7Options)]
+)
 def test_the_section_shown_for_each_other_adapter_is_a_right_one(example: str, model: type[BaseModel]) -> None:
     shown = yaml.safe_load(page("docs/integrator.md").example(example))
     model.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.options)
@@ -163,6 +167,7 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "camera", CameraOptions),
         ("docs/operator.md", "replay", ReplayOptions),
         ("docs/integrator.md", "rest", RestOptions),
+        ("docs/integrator.md", "soap", SoapOptions),
         ("docs/integrator.md", "views", ViewsOptions),
         ("docs/integrator.md", "pacs", PacsOptions),
         ("docs/integrator.md", "fhir", FHIR_OPTIONS),
@@ -182,7 +187,7 @@ def test_option_tables_have_every_option_with_its_default(name: str, table: str,
         ("mapping", mapping.Mapping), ("operation", mapping.Operation), ("spec", mapping.Spec), ("sent", Sent),
         ("envelope", mapping.Envelope), ("codes", mapping.Codes), ("formats", mapping.Formats),
         ("resolve", mapping.Resolve), ("state", mapping.State), ("transport", Transport), ("send", Way),
-        ("signing", Signing), ("fixture", Recorded),
+        ("signing", Signing), ("fixture", Recorded), ("soap-transport", soap.Transport), ("soap-send", soap.Way),
     ],
 )  # fmt: skip
 def test_the_tables_of_a_mappings_keys_are_its_schema(table: str, model: type[BaseModel]) -> None:

@@ -24,8 +24,10 @@ import portal
 from bench.rawsio import RawSio
 from his.fixtures import load as load_fixtures
 from his.fixtures import replay
-from his.port import Op
+from his.port import Op, PatientQuery
 from his.rest import RestAdapter, RestOptions
+from his.soap import SoapAdapter, SoapOptions
+from his.soap.envelope import elements
 from tests.support.hub import HubHouse, cards
 
 MakeHouse = Callable[..., HubHouse]
@@ -125,6 +127,22 @@ def test_the_mapping_shown_is_a_right_one_and_reads_the_reply_shown(tmp_path: Pa
     assert adapter.capabilities == {Op.HEALTH, Op.QUERY_PATIENT, Op.BOOK}
     (fixture,) = load_fixtures(adapter.fixtures)
     assert replay(adapter, fixture) == []
+    adapter.close()
+
+
+def test_the_soap_mapping_shown_reads_the_reply_shown_and_sends_what_is_shown(tmp_path: Path) -> None:
+    doc = page("docs/integrator.md")
+    (tmp_path / "ours.yaml").write_text(doc.example("soap-mapping"), "utf-8")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "patient.yaml").write_text(doc.example("soap-fixture"), "utf-8")
+    options = {"url": "http://his.example/x", "mapping": str(tmp_path / "ours.yaml"), "token": "t"}
+    adapter = SoapAdapter(SoapOptions.model_validate(options))
+    assert (adapter.capabilities, adapter.resolvable) == ({Op.QUERY_PATIENT, Op.BOOK}, {Op.BOOK})
+    (fixture,) = load_fixtures(adapter.fixtures)
+    assert replay(adapter, fixture) == []
+    sent = adapter.envelope("GetCard").write(elements(adapter.mapper.request(PatientQuery(card_no="600000000017"))))
+    shown = re.sub(r">\s+<", "><", doc.example("soap-sent").strip())
+    assert sent.decode() == shown
     adapter.close()
 
 
