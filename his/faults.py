@@ -2,7 +2,7 @@
 
 
 class NotSent(Exception):
-    """Not one byte of the request left this machine."""
+    """Not one byte of the request left this machine, or the HIS said for sure that it did not carry it out."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

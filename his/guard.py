@@ -1,7 +1,8 @@
 """Between the house and a HIS adapter: deadlines, lanes, repeats of reads, a breaker, error classes.
 
 Reasons of `Unavailable`: not sent: refused, connect_timeout, unreachable, unresolved, tls, busy, closed, breaker_open,
-unmapped_value (the mapping has no code for what is asked), unsupported_text (no charset of the HIS holds it);
+unmapped_value (the mapping has no code for what is asked), unsupported_text (no charset of the HIS holds it), bad_wsdl;
+sent, and by the HIS's own word not carried out (a SOAP Fault the mapping lists): unauthorized, not_accepted;
 sent (a read): timeout, reset, truncated, too_large, bad_reply (not what the protocol says), http_NNN, unauthorized,
 unmapped_code, wrong_record (an answer about somebody else), wrong_sums, his_exception (the HIS says it failed), altered_text ('?' for
 a character it cannot hold).
