@@ -91,6 +91,8 @@ class HubHouse:
     scan_deadline_ms: int = 600
     server: dict[str, Any] = field(default_factory=dict)
     runner: tuple[str, ...] = ("-m", "hospital")
+    role: str = "hub"
+    guard: dict[str, Any] = field(default_factory=lambda: QUICK_GUARD)
     proc: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class HubHouse:
             "database": {"url": "sqlite:///hospital.db"},
             "his": {
                 "options": {"base_url": self.his_url, "token": self.his_token, **QUICK_HIS},
-                "guard": QUICK_GUARD,
+                "guard": self.guard,
                 "scan_deadline_ms": self.scan_deadline_ms,
             },
             "secrets": {"data_key": "file:data.key"},
@@ -139,7 +141,7 @@ class HubHouse:
         begun = time.monotonic()
         with self.log.open("ab") as log:
             self.proc = subprocess.Popen(
-                [sys.executable, *self.runner, "serve", "--role", "hub", "--config", str(self.config)],
+                [sys.executable, *self.runner, "serve", "--role", self.role, "--config", str(self.config)],
                 cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         wait_for(self.answers, 40, f"the hub; it said: {self.said()[-2000:]}")
