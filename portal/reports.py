@@ -118,5 +118,6 @@ def _flags() -> dict[AbnormalFlag, tuple[str, str, str]]:
         AbnormalFlag.CRITICAL_LOW: ("stop", "arrow-down", _("危急低")),
         AbnormalFlag.ABNORMAL: ("warn", "triangle-alert", _("异常")),
         AbnormalFlag.POSITIVE: ("warn", "plus", _("阳性")),
+        AbnormalFlag.NEGATIVE: ("quiet", "minus", _("阴性")),
         AbnormalFlag.UNDETERMINED: ("quiet", "circle-question-mark", _("未判定")),
     }

@@ -27,6 +27,7 @@ FLAGS = {
     "N": AbnormalFlag.NORMAL, "H": AbnormalFlag.HIGH, "L": AbnormalFlag.LOW, "HH": AbnormalFlag.CRITICAL_HIGH,
     "LL": AbnormalFlag.CRITICAL_LOW, "A": AbnormalFlag.ABNORMAL, "AA": AbnormalFlag.ABNORMAL,
     "POS": AbnormalFlag.POSITIVE,
+    "NEG": AbnormalFlag.NEGATIVE,
 }  # fmt: skip
 """v3-ObservationInterpretation; POS says what was found, whether that is bad is the reader's. NEG is not "normal"."""
 

@@ -27,13 +27,14 @@ HOUSE: dict[type[StrEnum], dict[str, StrEnum]] = {
         "正常": CardStatus.ACTIVE, "active": CardStatus.ACTIVE, "挂失": CardStatus.LOST, "注销": CardStatus.CLOSED,
     },
     AbnormalFlag: {
-        **dict.fromkeys(("N", "正常", "阴性", "NEG"), AbnormalFlag.NORMAL),
+        **dict.fromkeys(("N", "正常"), AbnormalFlag.NORMAL),
         **dict.fromkeys(("H", "↑", "偏高", "高"), AbnormalFlag.HIGH),
         **dict.fromkeys(("L", "↓", "偏低", "低"), AbnormalFlag.LOW),
         **dict.fromkeys(("HH", "↑↑", "危急高"), AbnormalFlag.CRITICAL_HIGH),
         **dict.fromkeys(("LL", "↓↓", "危急低"), AbnormalFlag.CRITICAL_LOW),
         **dict.fromkeys(("A", "AA", "异常"), AbnormalFlag.ABNORMAL),
         **dict.fromkeys(("阳性", "+", "(+)", "POS"), AbnormalFlag.POSITIVE),
+        **dict.fromkeys(("阴性", "NEG"), AbnormalFlag.NEGATIVE),
     },
     DayPart: {
         "上午": DayPart.MORNING, "AM": DayPart.MORNING, "am": DayPart.MORNING,

@@ -26,11 +26,12 @@ class AbnormalFlag(StrEnum):
     CRITICAL_HIGH = "critical_high"  # HH ↑↑
     CRITICAL_LOW = "critical_low"  # LL ↓↓
     ABNORMAL = "abnormal"  # A AA
-    POSITIVE = "positive"  # 阳性 +
+    POSITIVE = "positive"  # 阳性 + POS
+    NEGATIVE = "negative"  # 阴性 NEG: what was looked for is not there; whether that is good, nobody has said
     UNDETERMINED = "undetermined"
 
 
-ABNORMAL = frozenset(AbnormalFlag) - {AbnormalFlag.NORMAL, AbnormalFlag.UNDETERMINED}
+ABNORMAL = frozenset(AbnormalFlag) - {AbnormalFlag.NORMAL, AbnormalFlag.NEGATIVE, AbnormalFlag.UNDETERMINED}
 
 
 @dataclass(frozen=True, slots=True)

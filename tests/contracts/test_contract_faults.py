@@ -54,7 +54,7 @@ def test_a_frozen_peer_is_unavailable_for_reads_within_the_deadline(frozen: Subj
     with pytest.raises(Unavailable) as caught:
         frozen.his.ask(query, Ctx(deadline_s=DEADLINE))
     assert time.monotonic() - started < DEADLINE + GRACE
-    assert caught.value.reason == "timeout"
+    assert caught.value.reason in {"timeout", "connect_timeout"}
     frozen.thaw()
     frozen.his.ask(query, frozen.ctx)
 

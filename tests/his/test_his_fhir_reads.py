@@ -280,7 +280,7 @@ def test_a_panel_gives_its_members_and_another_patients_result_breaks_the_report
               "code": {"text": "尿常规"}, "issued": "2026-11-21T01:00:00Z", "result": [{"reference": "Observation/pan-0"}]}  # fmt: skip
     server.put(report)
     [item] = make_his().ask(ReportQuery(patient_id="pat-2", report_no="rep-8"), CTX).value.items
-    assert (item.name, item.value, item.flag) == ("尿蛋白", "阴性", AbnormalFlag.UNDETERMINED)
+    assert (item.name, item.value, item.flag) == ("尿蛋白", "阴性", AbnormalFlag.NEGATIVE)
     for wrong in ("Observation/obs-1", "Observation/gone"):
         server.put({**report, "result": [{"reference": wrong}]})
         with pytest.raises(Unavailable):

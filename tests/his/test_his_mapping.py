@@ -86,7 +86,7 @@ def test_a_mappings_table_replaces_the_houses_so_that_no_code_keeps_a_wrong_mean
 
 @pytest.mark.parametrize(
     ("written", "flag"),
-    [("H", "high"), ("↑", "high"), ("偏高", "high"), ("↓↓", "critical_low"), ("阳性", "positive"), ("阴性", "normal"),
+    [("H", "high"), ("↑", "high"), ("偏高", "high"), ("↓↓", "critical_low"), ("阳性", "positive"), ("阴性", "negative"),
      ("N", "normal"), ("†", "undetermined"), ("?", "undetermined"), (None, "undetermined"), ("-", "undetermined")],
 )  # fmt: skip
 def test_flags_as_laboratories_write_them(written: Any, flag: str) -> None:
