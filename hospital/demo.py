@@ -59,7 +59,10 @@ def _write_config(folder: Path, port: int, page: DemoPage) -> Path:
     config = {
         "server": {"host": "127.0.0.1", "port": port, "public_url": f"http://127.0.0.1:{port}"},
         "database": {"url": "sqlite:///hospital.db"},
-        "his": {"options": {"base_url": page.his, "token": HIS_TOKEN}},
+        "his": {
+            "options": {"base_url": page.his, "token": HIS_TOKEN},
+            "guard": {"breaker_probe_ms": 2000},  # whoever switches the HIS off to see what happens should not wait
+        },
         "wechat": {"app_id": APP_ID, "app_secret": APP_SECRET, "api_base": page.wechat, "open_base": page.wechat},
         "secrets": {"data_key": "file:data.key"},
         "log": {"level": "WARNING"},
