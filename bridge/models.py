@@ -181,25 +181,25 @@ class OutcomeOut(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seq: int | None = Field(description="Its number at its station; null when no station was named.")
-    scan_id: str
+    scan_id: str = Field(description="Yours where you gave one, else ours.")
     station: str = Field(description="The station's code; `bridge:` and the client's name when none was named.")
-    at: datetime
-    outcome: Outcome
-    code_class: CodeClass
-    say: Say
-    next: Next
-    ms: float
-    patient: PatientShown | None = None
-    visit: VisitShown | None = None
-    first_scan: datetime | None = None
-    first_station: str | None = None
+    at: datetime = Field(description="When it was read.")
+    outcome: Outcome = Field(description="How it ended; programs go by this.")
+    code_class: CodeClass = Field(description="What the code was.")
+    say: Say = Field(description="The sentence for people.")
+    next: Next = Field(description="What to do.")
+    ms: float = Field(description="Milliseconds from the reading to the answer.")
+    patient: PatientShown | None = Field(None, description="Who it is, as a screen may show it.")
+    visit: VisitShown | None = Field(None, description="An inpatient's place.")
+    first_scan: datetime | None = Field(None, description="`already_done`, `replayed`: when the code was accepted.")
+    first_station: str | None = Field(None, description="And where.")
     his: HisIds | None = Field(None, description="Only for whom an outcome identifies.")
 
 
 class FeedScan(OutcomeOut):
     """A scan with its place in the feed."""
 
-    cursor: int
+    cursor: int = Field(description="Its place in the feed.")
 
 
 class ScansOut(BaseModel):
@@ -207,7 +207,7 @@ class ScansOut(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    scans: list[FeedScan]
+    scans: list[FeedScan] = Field(description="Scan outcomes, each with its `cursor`.")
     next: int = Field(description="Say it as `since` the next time. It grows, with gaps.")
 
 
@@ -216,14 +216,14 @@ class Fault(BaseModel):
 
     index: int | None = Field(None, description="Which event of the list, from 0.")
     pointer: str | None = Field(None, description="JSON Pointer of the member.")
-    code: str | None = None
-    detail: str
+    code: str | None = Field(None, description="A problem code, in a list of events.")
+    detail: str = Field(description="What is wrong, in English.")
 
 
 class EventResult(BaseModel):
     """What became of one event of the list."""
 
-    index: int
+    index: int = Field(description="Which event of the list, from 0.")
     status: str = Field(description="new, seen or refused")
 
 
@@ -232,24 +232,28 @@ class EventsOut(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    new: int
-    seen: int
-    refused: int
-    results: list[EventResult]
-    errors: list[Fault] = Field(default_factory=list)
+    new: int = Field(description="How many were stored now.")
+    seen: int = Field(description="How many were there already.")
+    refused: int = Field(description="How many do not fit.")
+    results: list[EventResult] = Field(description="What became of each.")
+    errors: list[Fault] = Field(default_factory=list, description="Why some were refused; left out when none was.")
 
 
 class ProblemOut(BaseModel):
-    """RFC 9457."""
+    """An error, as RFC 9457 has it."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    say: Say
-    errors: list[Fault] = Field(default_factory=list)
+    type: str = Field(description="Where it is explained: an address on this page.")
+    title: str = Field(description="The same for every problem with this code.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What to do, in English.")
+    instance: str = Field(description="This very occurrence; give it to IT.")
+    code: str = Field(description="The machine's word; programs go by this.")
+    say: Say = Field(description="What to do, in both languages.")
+    errors: list[Fault] = Field(
+        default_factory=list, description="What does not fit; left out when nothing is to be named."
+    )
 
 
 Json = dict[str, Any]
+PARTS: tuple[type[BaseModel], ...] = (ProblemOut, Fault, EventResult, Say, Next, PatientShown, VisitShown, HisIds)
+"""What the members of answers are made of, for the reference page."""

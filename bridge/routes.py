@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from bridge import openapi
-from bridge.models import EVENTS_MAX, EventIn, Json, ResolveIn, ScanIn, ScansQuery
+from bridge.models import EVENTS_MAX, PARTS, EventIn, Json, ResolveIn, ScanIn, ScansQuery
 from bridge.problems import PROBLEMS, BadInput, status_of
 from bridge.reading import body, faults_of, fit, query
 from core.errors import Refusal
@@ -217,7 +217,7 @@ def docs() -> str:
     g.language = "en"
     return render_template(
         "bridge/docs.html", document=openapi.document(), operations=openapi.OPERATIONS, problems=PROBLEMS,
-        fields=openapi.fields, example=openapi.example, marked=_marked,
+        fields=openapi.fields, parts=PARTS, example=openapi.example, marked=_marked,
     )  # fmt: skip
 
 
