@@ -15,7 +15,7 @@ from his.mapping.adapter import MappedAdapter, Send, plain_or_secret
 from his.port import Op
 from his.soap import xml
 from his.soap.described import Described, Told
-from his.soap.envelope import Envelope, NoXml, element, elements
+from his.soap.envelope import Envelope, NoXml, element, elements, is_name
 from his.soap.options import Path, SoapOptions, Transport, Way
 from his.wire import Response
 
@@ -46,6 +46,8 @@ class SoapAdapter(MappedAdapter):
         self._endpoint = options.endpoint(f"{parts.scheme}://{parts.netloc}", headers)
         self._described = None if options.wsdl is None else Described(options, how)
         self._work_out_ways()
+        for told in self._told():
+            self._names(told.template, told.at)
 
     def close(self) -> None:
         """See `Adapter`."""
@@ -90,6 +92,14 @@ class SoapAdapter(MappedAdapter):
                 raise self.mapper.loaded.wrong(at, f"the SOAPAction {filled} cannot stand in a header; set action")
             given[name] = filled
         return Path(operation=own.operation, at=at, **given)
+
+    def _names(self, template: dict[str, Any], at: At) -> None:
+        """ConfigError where a key of a request is no name of an element."""
+        for name, value in template.items():
+            if not is_name(str(name)):
+                raise self.mapper.loaded.wrong((*at, name), "is no name of an element")
+            if isinstance(value, dict):
+                self._names(value, (*at, name))
 
     def _in_clear(self, given: dict[str, Any], at: At) -> dict[str, Any]:
         return {

@@ -39,13 +39,8 @@ class Told:
     at: At
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """zeep's client, its proxy of the service, and the binding of our version of SOAP."""
-
-    client: Any
-    proxy: Any
-    binding: Any
+Binding = Any
+"""zeep's binding of the service in our version of SOAP: its operations, their arguments and their types."""
 
 
 class Described:
@@ -56,17 +51,18 @@ class Described:
         self._wsdl = options.wsdl or ""
         self.far = urlsplit(self._wsdl).scheme in ("http", "https")
         """It has to be fetched."""
-        self._service: Service | None = None
+        self._binding: Binding | None = None
         self._lock = threading.Lock()
 
     def written(self, operation: str, parameters: dict[str, Any], header: str, deadline: float) -> tuple[str, bytes]:
         """SOAPAction and envelope of a call. Raises NotSent: bad_wsdl, unmapped_value where the types do not fit."""
-        service = self._ready(deadline)
+        binding = self._ready(deadline)
         heads = list(etree.fromstring(f"<h>{header}</h>".encode())) if header else None
         try:
-            envelope = service.client.create_message(service.proxy, operation, _soapheaders=heads, **parameters)
-            action = service.binding.get(operation).soapaction or ""
-            return action, bytes(etree.tostring(envelope, xml_declaration=True, encoding=self._how.charset))
+            known = binding.get(operation)
+            envelope = known.create(_soapheaders=heads, **parameters).content
+            body = etree.tostring(envelope, xml_declaration=True, encoding=self._how.charset)
+            return known.soapaction or "", bytes(body)
         except _odd() as exc:
             log.warning("his wsdl operation=%s: %s", operation, type(exc).__name__)  # its text may hold arguments
             raise NotSent("unmapped_value") from None
@@ -74,10 +70,10 @@ class Described:
     def faults(self, loaded: Loaded, told: Iterable[Told]) -> list[ConfigError]:
         """Where the mapping differs, each once. Raises ConfigError when the WSDL cannot be read."""
         try:
-            service = self._read(time.monotonic() + FETCHED_IN_S)
+            binding = self._read(time.monotonic() + FETCHED_IN_S)
         except (NotSent, Broken) as fault:
             raise ConfigError(f"cannot be fetched: {fault.reason}", key=KEY, source=self._wsdl) from None
-        found = {str(fault): fault for one in told for fault in self._differences(loaded, service.binding, one)}
+        found = {str(fault): fault for one in told for fault in self._differences(loaded, binding, one)}
         return list(found.values())
 
     # -------------------------------------------------------------- comparing
@@ -124,14 +120,14 @@ class Described:
 
     # -------------------------------------------------------------- reading
 
-    def _ready(self, deadline: float) -> Service:
-        if (service := self._service) is not None:
-            return service
+    def _ready(self, deadline: float) -> Binding:
+        if self._binding is not None:
+            return self._binding
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise NotSent("busy")
         try:
-            self._service = self._service or self._read(deadline)
-            return self._service
+            self._binding = self._binding or self._read(deadline)
+            return self._binding
         except ConfigError as exc:
             log.error("his wsdl: %s", exc)
             raise NotSent("bad_wsdl") from None
@@ -140,7 +136,7 @@ class Described:
         finally:
             self._lock.release()
 
-    def _read(self, deadline: float) -> Service:
+    def _read(self, deadline: float) -> Binding:
         """Raises ConfigError, and NotSent or Broken of the way to it."""
         import zeep  # 0.3 s, and only who names a WSDL needs it
         from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
@@ -153,7 +149,7 @@ class Described:
             for service in client.wsdl.services.values():
                 for port in service.ports.values():
                     if isinstance(port.binding, kind):
-                        return Service(client, client.bind(service.name, port.name), port.binding)
+                        return port.binding
         except _odd() as exc:
             raise ConfigError(f"is no WSDL that can be used ({exc})", key=KEY, source=self._wsdl) from exc
         raise ConfigError(f"has no service of SOAP {self._how.version}", key=KEY, source=self._wsdl)

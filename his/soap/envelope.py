@@ -25,6 +25,12 @@ def escaped(text: str) -> str:
     return escape(text, {"\r": "&#13;"})
 
 
+def is_name(name: str) -> bool:
+    """Whether an element may be called so; `{namespace}name` may."""
+    clark = _CLARK.fullmatch(name)
+    return _NAME.fullmatch(clark[2] if clark else name) is not None
+
+
 def text_of(value: Any) -> str:
     """A value as an argument carries it."""
     if isinstance(value, str):

@@ -58,8 +58,9 @@ def sound(written: str) -> bytes:
 def parse(written: str) -> Element:
     """The root element."""
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_comments=True, remove_pis=True
-    )
+        encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False,
+        remove_comments=True, remove_pis=True,
+    )  # fmt: skip
     try:
         root = etree.fromstring(sound(written), parser)
     except (etree.XMLSyntaxError, ValueError):
@@ -128,9 +129,10 @@ def tree(element: Element, depth: int = 0) -> Any:
         else:
             held[name] = [held[name], value]
     own = element.text or ""
+    said = own.strip() != ""  # <Items> with a line break in it is an empty one
     if not held:
-        return own
-    if own.strip():
+        return own if said else ""
+    if said:
         held["#text"] = own
     return held
 
@@ -144,9 +146,10 @@ def local(element: Element) -> str:
 
 
 def _fault(element: Element) -> Fault:
-    """SOAP 1.1: faultcode and faultstring; 1.2: Code/Value and Reason/Text."""
-    said: dict[str, str] = {}
+    """SOAP 1.1: faultcode and faultstring; 1.2: each Value of Code and its Subcodes, and Reason/Text."""
+    said: dict[str, list[str]] = {}
     for one in element.iter():
-        said.setdefault(local(one), "".join(one.itertext()).strip())
-    code = said.get("faultcode") or said.get("Value", "")
-    return Fault(code.rpartition(":")[2], said.get("faultstring") or said.get("Text", ""))
+        said.setdefault(local(one), []).append("".join(one.itertext()).strip())
+    codes = said.get("faultcode") or said.get("Value") or [""]
+    texts = said.get("faultstring") or said.get("Text") or [""]
+    return Fault(" ".join(code.rpartition(":")[2] for code in codes), texts[0])

@@ -224,6 +224,7 @@ def test_a_text_that_xml_cannot_hold_is_not_sent(asking: Any, text: str) -> None
         (("header: {Auth", "header: {'a b'"), "no name of an element"),
         (("{Denied: unauthorized", "{Denied: fine"), "transport.faults.Denied"),
         (("style: input", "style: inputs"), "operations.top_up.send.style"),
+        (("opKey: $op_key", "op Key: $op_key"), "operations.top_up.request.op Key: is no name of an element"),
     ],
 )
 def test_a_mistake_in_the_transport_is_said_with_key_and_line(make: Make, change: tuple[str, str], said: str) -> None:
@@ -263,6 +264,10 @@ READABLE = {
     "SOAP 1.2": answered(patient(RARE), soap="http://www.w3.org/2003/05/soap-envelope"),
     "with a byte order mark": "\ufeff" + answered(patient(RARE)),
     "in a namespace": answered(patient(RARE, head=' xmlns="urn:inner"')),
+    "with a long declaration": answered(patient(RARE)).replace(
+        '"1.0" encoding="utf-8"', '"1.0"' + " " * 300 + 'encoding="gbk"'
+    ),
+    "with blanks between elements": answered(patient(RARE).replace("><", ">\r\n  <")),
     "with character references": answered(patient("&").replace("&amp;", "&#x20BB7;&#30000;&#x4DAE;")),
 }
 
@@ -274,7 +279,7 @@ def test_a_reply_reads_the_same_however_it_is_written(asking: Any, body: str) ->
 
 @pytest.mark.parametrize(
     ("cards", "numbers"),
-    [("", []), ("<Card><cardNo>1</cardNo></Card>", ["1"]),
+    [("", []), ("\n  ", []), ("<Card><cardNo>1</cardNo></Card>", ["1"]),
      ("<Card><cardNo>1</cardNo></Card><Card><cardNo>2</cardNo></Card>", ["1", "2"]),
      ('<Card id="7" xsi:nil="false" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><cardNo>1</cardNo></Card>', ["1"])],
 )  # fmt: skip
@@ -387,7 +392,7 @@ def fault(text: str, code: str = "s:Server") -> str:
 
 
 FAULT_12 = wrapped(
-    "<s:Fault><s:Code><s:Value>s:Receiver</s:Value></s:Code><s:Reason><s:Text>boom</s:Text></s:Reason></s:Fault>",
+    "<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:Odd</s:Value></s:Subcode></s:Code><s:Reason><s:Text>boom</s:Text></s:Reason></s:Fault>",
     soap="http://www.w3.org/2003/05/soap-envelope",
 )
 
