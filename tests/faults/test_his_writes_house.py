@@ -179,12 +179,18 @@ def test_trying_again_under_a_new_key_doubles(hospital: Hospital) -> None:
     assert max(len(hospital.booked(f"P{n:07d}")) for n in range(21, 21 + WRITERS)) == 2
 
 
-def test_twenty_kills_at_each_step_before_the_simulated_his_double_nothing_and_lose_no_intent(tmp_path: Path) -> None:
-    """The rules of test_his_writes, over the configured adapter and a HIS that keeps each op_key once."""
-    sim, child = start_his(tmp_path), Child()
+@pytest.mark.parametrize("adapter", ["rest", "soap"])
+def test_twenty_kills_at_each_step_before_the_simulated_his_double_nothing_and_lose_no_intent(
+    tmp_path: Path, adapter: str
+) -> None:
+    """The rules of test_his_writes, over a configured adapter and a HIS that keeps each op_key once."""
+    sim, child = start_his(tmp_path, soap=adapter == "soap"), Child()
     url = f"sqlite:///{tmp_path / 'hospital.db'}"
     store = Store(url, VAULT)
-    job = {"store": url, "his": sim.url, "token": sim.token, "dedup": True, "op": "top_up", "how": "intent"}
+    job = {
+        "store": url, "his": sim.soap_url or sim.url, "token": sim.token, "adapter": adapter, "dedup": True,
+        "op": "top_up", "how": "intent",
+    }  # fmt: skip
     his = Gateway(adapter_of(job))
     keys = {step: [f"{step}-{n}" for n in range(20)] for step in (*Step, SENT)}
     for step, names in keys.items():

@@ -1,8 +1,8 @@
 """A process of ours that writes to the HIS and is killed with SIGKILL at a named step.
 
 It imports the house once and forks for each job, so that twenty kills at each step take seconds. A job is one JSON line
-{"store", "his", "dedup", "step", "op", "op_key", "patient", "how"[, "token"]}; answers: {"pid"}, then {"exit"} (-9 when killed).
-With `token` the HIS is the simulated one behind the rest adapter, else the books. `how`: "intent" runs `HisWrites`; "naive" calls the HIS and would note the answer afterwards, as most do.
+{"store", "his", "dedup", "step", "op", "op_key", "patient", "how"[, "token"[, "adapter"]]}; answers: {"pid"}, then {"exit"} (-9 when killed).
+With `token` the HIS is the simulated one behind the rest adapter (or soap), else the books. `how`: "intent" runs `HisWrites`; "naive" calls the HIS and would note the answer afterwards, as most do.
 """
 
 import json
@@ -20,6 +20,7 @@ from his.adapter import Adapter
 from his.gateway import Gateway
 from his.port import BookingOrder, Command, Ctx, HisError, PayMethod, TopUpOrder
 from his.rest import RestAdapter, RestOptions
+from his.soap import SoapAdapter, SoapOptions
 from services.his_writes import HisWrites, Step, WriteOptions
 from store.store import Store
 from tests.support.books import BooksAdapter
@@ -43,6 +44,8 @@ def command_of(op: str, op_key: str, patient: str) -> Command[Any]:
 
 def adapter_of(job: dict[str, Any]) -> Adapter:
     """The books, or the simulated HIS."""
+    if job.get("adapter") == "soap":
+        return SoapAdapter(SoapOptions.model_validate({"url": job["his"], "token": job["token"]}))
     if "token" in job:
         return RestAdapter(RestOptions.model_validate({"base_url": job["his"], "token": job["token"]}))
     return BooksAdapter(job["his"], dedup=job["dedup"])
