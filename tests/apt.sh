@@ -2,7 +2,7 @@
 # Install the Debian packages the tests use, when this user may; say what will be skipped when not.
 set -u
 missing=""
-for p in chromium curl fonts-noto-cjk libzbar0 mariadb-server orthanc orthanc-dicomweb postgresql; do
+for p in python3-venv chromium curl fonts-noto-cjk libzbar0 mariadb-server orthanc orthanc-dicomweb postgresql; do
   dpkg -s "$p" >/dev/null 2>&1 || missing="$missing $p"
 done
 [ -z "$missing" ] && exit 0
