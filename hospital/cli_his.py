@@ -117,7 +117,7 @@ def his_adapters() -> None:
             click.echo(f"{name}: cannot be used here, {exc.name} is not installed\n")
             continue
         click.echo(f"{name}: {(options.__doc__ or '').strip().splitlines()[0]}")
-        for option, field in options.model_fields.items():
+        for option, field in sorted(options.model_fields.items(), key=lambda it: not it[1].is_required()):
             default = (
                 "required" if field.default is PydanticUndefined and field.default_factory is None else field.default
             )
