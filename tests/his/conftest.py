@@ -4,13 +4,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
 from his.gateway import Gateway
 from his.guard import GuardOptions
 from his.rest import RestAdapter, RestOptions
+from his.soap import SoapAdapter
 from tests.support.sims import HisSim, start_his
+from tests.support.small_soap import small
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +117,30 @@ def make_peer() -> Iterator[Callable[..., Peer]]:
     yield make
     for peer in made:
         peer.close()
+
+
+@pytest.fixture
+def make_soap(tmp_path: Path) -> Iterator[Callable[..., SoapAdapter]]:
+    """Adapters over the small SOAP mapping, closed afterwards."""
+    made: list[SoapAdapter] = []
+
+    def make(*given: object, **options: object) -> SoapAdapter:
+        made.append(small(tmp_path / f"small{len(made)}.yaml", *given, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def soap_asking(
+    make_soap: Callable[..., SoapAdapter], make_peer: Callable[..., Peer]
+) -> Callable[..., tuple[Gateway, Peer]]:
+    """A gateway on a peer that says these replies, one after the other."""
+
+    def start(*scripts: bytes, **options: object) -> tuple[Gateway, Peer]:
+        peer = make_peer(*scripts)
+        return Gateway(make_soap(peer.url, **options), GuardOptions(attempts=1, fail_max=10_000)), peer
+
+    return start
