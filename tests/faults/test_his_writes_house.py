@@ -24,8 +24,9 @@ from core.clock import SHANGHAI, SystemClock
 from core.config import load
 from core.ids import new_id
 from his.gateway import Gateway
-from his.port import Ctx, HisError, PayMethod, TopUpOrder, UnknownOutcome
-from hospital.bootstrap import Parts, build
+from his.guard import GuardOptions
+from his.port import Ctx, HisError, Lane, PayMethod, TopUpOrder, UnknownOutcome
+from hospital.bootstrap import Parts, build, his_adapter
 from hospital.cli_base import write_key
 from services.his_resolver import HisResolver
 from services.his_writes import Step
@@ -160,12 +161,13 @@ def test_fifty_top_ups_to_a_frozen_his_are_fifty_rows_and_all_known_within_a_min
 
 
 def test_trying_again_under_a_new_key_doubles(hospital: Hospital) -> None:
-    """Control, against a HIS that does know its op_keys: the key must survive the failure."""
+    """Control, against a HIS that does know its op_keys: the key must survive the failure. No breaker comes between."""
+    impatient = Gateway(his_adapter(hospital.parts.config), GuardOptions(lanes={Lane.PAGE: WRITERS}, fail_max=1000))
 
     def write(number: int) -> None:
         for _ in range(2):
             try:
-                hospital.parts.his.do(order(number, new_id()), Ctx(0.5))
+                impatient.do(order(number, new_id()), Ctx(0.5))
             except HisError:
                 continue
             return
@@ -176,6 +178,7 @@ def test_trying_again_under_a_new_key_doubles(hospital: Hospital) -> None:
     finally:
         os.kill(hospital.his.proc.pid, signal.SIGCONT)
     time.sleep(1)
+    impatient.close()
     assert max(len(hospital.booked(f"P{n:07d}")) for n in range(21, 21 + WRITERS)) == 2
 
 
