@@ -1,5 +1,6 @@
 """What every picture-touching child process does first: private output, low priority, bounded memory."""
 
+import contextlib
 import json
 import os
 import resource
@@ -20,6 +21,8 @@ def settle(niceness: int = 10, memory: int = MEMORY) -> Emit:
     private = os.dup(1)
     os.dup2(2, 1)
     os.nice(niceness)
+    with contextlib.suppress(OSError):  # batch work: a decoder that wakes does not push a running scan aside
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold pictures of patients' phones
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if hard == resource.RLIM_INFINITY or hard > memory:
