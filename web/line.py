@@ -22,6 +22,8 @@ from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from engineio.packet import MESSAGE, NOOP, Packet
 from socketio.packet import EVENT
 
+from web import pings
+
 KEY = "hospital.line"
 """Where a WebSocket request's environ keeps its `Line`."""
 _MESSAGE_EVENT = f"{MESSAGE}{EVENT}"
@@ -184,8 +186,9 @@ class LineTransport(SimpleWebSocketWSGI):
 
 
 def install(server: Any) -> None:
-    """Make a threading-mode Socket.IO server use lines for its WebSockets."""
+    """Make a threading-mode Socket.IO server use lines for its WebSockets, and one thread for all pings."""
     server.eio._async = {**server.eio._async, "websocket": LineTransport}  # noqa: SLF001 - it has no public place
+    pings.install(server.eio)
 
 
 def event_frame(namespace: str, event: str, body: Mapping[str, Any] | str) -> bytes:
