@@ -97,6 +97,10 @@ class StationService:
         """The station, if the token is a live one of it."""
         return self._stations.get(code) if self._stations.token_holds(code, token) else None
 
+    def live(self) -> frozenset[tuple[str, str]]:
+        """(station code, token hash) of every screen that may listen now."""
+        return self._stations.live_tokens()
+
     def _must_exist(self, code: str) -> None:
         if self._stations.get(code) is None:
             raise Refusal(

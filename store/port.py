@@ -193,6 +193,9 @@ class Stations(Protocol):
     def token_holds(self, code: str, token: str) -> bool:
         """Whether this token is a live one of this station."""
 
+    def live_tokens(self) -> frozenset[tuple[str, str]]:
+        """(station code, `core.privacy.token_hash`) of every token that is not revoked."""
+
     def revoke_tokens(self, code: str, now: datetime) -> int:
         """End all tokens of the station; how many there were."""
 

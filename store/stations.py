@@ -82,6 +82,15 @@ class StationStore:
                 .exists(database)
             )
 
+    def live_tokens(self) -> frozenset[tuple[str, str]]:
+        with self._db.read() as database:
+            found = (
+                ScreenModel.select(StationModel.code, ScreenModel.token_hash)
+                .join(StationModel, on=(ScreenModel.station == StationModel.id))
+                .where(ScreenModel.revoked_ms.is_null())
+            )
+            return frozenset(found.tuples().execute(database))
+
     def revoke_tokens(self, code: str, now: datetime) -> int:
         with self._db.write() as database:
             station = self._id(database, code)

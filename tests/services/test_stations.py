@@ -7,7 +7,7 @@ import pytest
 
 from core.clock import SetClock
 from core.errors import Refusal
-from core.privacy import Vault
+from core.privacy import Vault, token_hash
 from services.stations import StationService
 from store.port import Accepts, StationKind, Taken
 from store.store import Store
@@ -92,8 +92,10 @@ def test_a_token_is_of_one_station_and_ends_when_revoked(stations: StationServic
     assert stations.admit("C1", token) is not None
     assert stations.admit("C2", token) is None
     assert stations.admit("C1", token + "x") is None
+    assert stations.live() == {("C1", token_hash(token))}
     assert stations.revoke("C1") == 1
     assert stations.admit("C1", token) is None
+    assert stations.live() == frozenset()
     assert stations.revoke("C1") == 0
 
 
