@@ -7,8 +7,8 @@ from typing import Any
 
 MISSING: Any = object()
 """Nothing stands there; `null` and an empty element are something: they say that there is none."""
-Get = Callable[[Any, Any], Any]
-"""(place, whole reply) -> value, or MISSING."""
+Get = Callable[..., Any]
+"""(place, whole reply[, question]) -> value, or MISSING; the question is taken so that a getter serves as a reader as it is."""
 
 
 def getter(path: str) -> Get:
@@ -18,19 +18,19 @@ def getter(path: str) -> Get:
     if rest in ("", "."):
         if not from_root and path != ".":
             raise ValueError("is no path")
-        return (lambda _, root: root) if from_root else (lambda node, _: node)
+        return (lambda _, root, __=None: root) if from_root else (lambda node, _, __=None: node)
     keys = rest.split(".")
     if not all(keys):
         raise ValueError("is no path; write keys with single dots between them")
     if len(keys) == 1 and not from_root:
         key = keys[0]
 
-        def one(node: Any, _: Any) -> Any:
+        def one(node: Any, _: Any, __: Any = None) -> Any:
             return node.get(key, MISSING) if type(node) is dict else step(node, key)
 
         return one
 
-    def many(node: Any, root: Any) -> Any:
+    def many(node: Any, root: Any, _: Any = None) -> Any:
         place = root if from_root else node
         for key in keys:
             place = step(place, key)

@@ -127,8 +127,7 @@ class Compiler:
         except ValueError as exc:
             raise self._loaded.wrong(at, str(exc)) from exc
         if len(gets) == 1:
-            get = gets[0]
-            return lambda place, root, _: get(place, root)
+            return gets[0]
         empties = self.empties(spec)
 
         def several(place: Any, root: Any, _: Any) -> Any:
@@ -215,11 +214,14 @@ class Compiler:
 
     def _plain_text(self, key: str, otherwise: Reader, spec: Spec) -> Reader:
         """The usual case without a detour: a text under its own key."""
-        empty = self.empties(spec)
+        given = self._mapping.sentinels if spec.sentinels is None else spec.sentinels
+        empty = frozenset(one for one in given if isinstance(one, str))
 
         def read(place: Any, root: Any, asked: Any) -> Any:
             value = place.get(key)
-            return value.strip() if type(value) is str and not empty(value) else otherwise(place, root, asked)
+            if type(value) is str and (text := value.strip()) not in empty:
+                return text
+            return otherwise(place, root, asked)
 
         return read
 

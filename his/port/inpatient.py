@@ -64,7 +64,7 @@ class AdmissionQuery(Query[Admission]):
 
     def __post_init__(self) -> None:
         """See `PatientQuery`."""
-        if sum(key is not None for key in (self.admission_no, self.wristband_no, self.patient_id)) != 1:
+        if (self.admission_no is None) + (self.wristband_no is None) + (self.patient_id is None) != 2:
             raise ValueError("ask by admission_no, by wristband_no or by patient_id")
 
 

@@ -98,7 +98,7 @@ class PatientQuery(Query[Patient]):
 
     def __post_init__(self) -> None:
         """Two keys would need a rule which one wins; no key would ask for everybody."""
-        if sum(key is not None for key in (self.card_no, self.patient_id, self.id_no)) != 1:
+        if (self.card_no is None) + (self.patient_id is None) + (self.id_no is None) != 2:
             raise ValueError("ask by card_no, by patient_id or by id_no")
 
 
