@@ -142,7 +142,7 @@ def _timed(op: Op, run: Callable[[Call], Any], ms: int, asked: Any) -> Finding:
         return Finding(op, f"refuses the question ({refusal.code} {refusal.message}): choose another one", bad=True)
     except (NotSent, Broken) as fault:
         what = f": {fault.told}" if isinstance(fault, Misfit) else ""
-        return Finding(op, f"{fault.reason}{what}; {DO.get(fault.reason, 'see docs/integrator.md')}", bad=True)
+        return Finding(op, f"{fault.reason}{what}; {DO.get(fault.reason, 'see docs/his.md')}", bad=True)
 
 
 def sample(op: Op) -> Command[Any]:

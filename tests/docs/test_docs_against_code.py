@@ -131,7 +131,7 @@ def test_every_environment_name_of_a_key_exists(doc: Page) -> None:
 
 
 def test_the_his_section_shown_is_a_right_one() -> None:
-    shown = yaml.safe_load(page("docs/integrator.md").example("his"))
+    shown = yaml.safe_load(page("docs/his.md").example("his"))
     checked = Config.model_validate({**shown, "secrets": {"data_key": "k"}})
     RestOptions.model_validate(checked.his.options)
 
@@ -140,12 +140,12 @@ def test_the_his_section_shown_is_a_right_one() -> None:
     ("example", "model"), [("his-soap", SoapOptions), ("his-fhir", FHIR_OPTIONS), ("his-hl7v2", Hl7Options)]
 )
 def test_the_section_shown_for_each_other_adapter_is_a_right_one(example: str, model: type[BaseModel]) -> None:
-    shown = yaml.safe_load(page("docs/integrator.md").example(example))
+    shown = yaml.safe_load(page("docs/his.md").example(example))
     model.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.options)
 
 
 def test_the_mllp_section_shown_is_a_right_one() -> None:
-    shown = yaml.safe_load(page("docs/integrator.md").example("his-mllp"))
+    shown = yaml.safe_load(page("docs/his.md").example("his-mllp"))
     mllp_options(Config.model_validate({**shown, "secrets": {"data_key": "k"}}))
 
 
@@ -166,14 +166,14 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "serial", SerialOptions),
         ("docs/operator.md", "camera", CameraOptions),
         ("docs/operator.md", "replay", ReplayOptions),
-        ("docs/integrator.md", "rest", RestOptions),
-        ("docs/integrator.md", "soap", SoapOptions),
-        ("docs/integrator.md", "views", ViewsOptions),
-        ("docs/integrator.md", "pacs", PacsOptions),
-        ("docs/integrator.md", "fhir", FHIR_OPTIONS),
-        ("docs/integrator.md", "gnuhealth", GNUHEALTH_OPTIONS),
-        ("docs/integrator.md", "hl7v2", Hl7Options),
-        ("docs/integrator.md", "mllp", ListenerOptions),
+        ("docs/his.md", "rest", RestOptions),
+        ("docs/his.md", "soap", SoapOptions),
+        ("docs/his.md", "views", ViewsOptions),
+        ("docs/his.md", "pacs", PacsOptions),
+        ("docs/his.md", "fhir", FHIR_OPTIONS),
+        ("docs/his.md", "gnuhealth", GNUHEALTH_OPTIONS),
+        ("docs/his.md", "hl7v2", Hl7Options),
+        ("docs/his.md", "mllp", ListenerOptions),
     ],
 )
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:
@@ -191,7 +191,7 @@ def test_option_tables_have_every_option_with_its_default(name: str, table: str,
     ],
 )  # fmt: skip
 def test_the_tables_of_a_mappings_keys_are_its_schema(table: str, model: type[BaseModel]) -> None:
-    shown = {row[0].strip("`"): row[1] for row in page("docs/integrator.md").table(table)}
+    shown = {row[0].strip("`"): row[1] for row in page("docs/his.md").table(table)}
     assert shown == {key: field.description for key, field in model.model_fields.items()}
 
 

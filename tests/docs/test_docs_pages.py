@@ -49,6 +49,7 @@ def test_the_first_screen_of_the_readme_says_what_and_how() -> None:
         "make test",
         "docs/patient.md",
         "docs/operator.md",
+        "docs/his.md",
         "docs/integrator.md",
     ):
         assert needed in first
