@@ -25,7 +25,7 @@ T = TypeVar("T")
 Asked = Query[Any] | Command[Any]
 log = logging.getLogger("his.call")
 
-ANSWERED = frozenset({"altered_text", "his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
+ANSWERED = frozenset({"duplicate", "altered_text", "his_exception", "unmapped_code", "wrong_record", "wrong_sums"})
 """Reasons given by a HIS that is alive: one poisoned record must not cut everybody off."""
 OURS = frozenset({"busy", "closed", "unmapped_value", "unsupported_text"})
 """Reasons that say nothing about the HIS."""

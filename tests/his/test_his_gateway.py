@@ -191,6 +191,14 @@ def test_a_duplicate_whose_answer_cannot_be_had_is_unknown(resolution: Any) -> N
         gateway(Scripted(Duplicate(), resolution=resolution)).do(ORDER, Ctx())
 
 
+def test_a_his_that_says_duplicate_is_alive_and_its_breaker_stays_closed() -> None:
+    his = gateway(Scripted(Duplicate(), resolution=NotDone()), fail_max=1)
+    for _ in range(3):
+        with pytest.raises(UnknownOutcome):
+            his.do(ORDER, Ctx())
+    assert not his.guard.writes.open
+
+
 def test_a_resolution_that_fails_is_still_unknown_and_says_why() -> None:
     for fault in (NotSent("refused"), Broken("timeout"), NotFound(), Rejected("9")):
         assert isinstance(gateway(Scripted(None, resolution=fault)).resolve(ORDER, Ctx()), StillUnknown)
