@@ -46,7 +46,8 @@ class Answerer:
         code, error, text = self._judge(message)
         log.log(
             logging.DEBUG if code == "AA" else logging.WARNING,
-            "mllp: %s id=%s answered %s %s", "^".join(message.type), message.control_id[:50], code, text,
+            "mllp: %s id=%s answered %s %s",
+            _printable("^".join(message.type)), _printable(message.control_id), code, _printable(text),
         )  # fmt: skip
         return [_acknowledge(message, message.control_id, one, error, text) for one in _wanted(message, code)]
 
@@ -77,6 +78,11 @@ class Answerer:
             raise NotForUs("202", f"processing id {processing[:3]} is not taken here")
         if not message.get("MSH-12").startswith("2."):
             raise NotForUs("203", "version is not 2.x")
+
+
+def _printable(text: str) -> str:
+    """What a sender wrote, on one line of the log: an escape such as \\X0A\\ must not begin another."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:50])
 
 
 def _wanted(message: Message, code: str) -> list[str]:

@@ -17,6 +17,8 @@ from his.port.events import HisEvent, HisEventKind
 Data = dict[str, str | int]
 _LONGEST = 200
 """Characters kept of a text in `data`."""
+_MOST_DIGITS = 12
+"""Digits of yuan, less one, that an amount may have."""
 _FLAGS = house(AbnormalFlag)
 _FINAL, _CORRECTED = frozenset("FCU"), frozenset("CWD")
 """OBX-11 and OBR-25 (tables 0085, 0123) of what may be shown, and of what replaces something shown before."""
@@ -268,6 +270,8 @@ def _fen(line: Segment) -> int | None:
         elif text := line.get(12):
             yuan = Decimal(text) * Decimal(line.get(10) or 1)
         else:
+            return None
+        if yuan.adjusted() > _MOST_DIGITS:  # 1E+999999 is 10 characters, and half a minute of work as an int
             return None
         fen = yuan * 100
         return int(fen) if fen == fen.to_integral_value() else None

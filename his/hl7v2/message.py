@@ -192,10 +192,10 @@ def moment(text: str) -> datetime | None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     zone: Any = SHANGHAI
-    if match[7]:
-        minutes = int(match[7][1:3]) * 60 + int(match[7][3:])
-        zone = timezone(timedelta(minutes=-minutes if match[7][0] == "-" else minutes))
     try:
+        if match[7]:
+            minutes = int(match[7][1:3]) * 60 + int(match[7][3:])
+            zone = timezone(timedelta(minutes=-minutes if match[7][0] == "-" else minutes))
         return datetime(year, month, day, hour, minute, second, tzinfo=zone).astimezone(SHANGHAI)
     except (ValueError, OverflowError):
         return None

@@ -145,7 +145,7 @@ def test_charges_are_summed_in_fen_and_payments_are_none() -> None:
         events("DFT^P03", PID, lines[2])
 
 
-@pytest.mark.parametrize("amount", ["1.005", "abc", "NaN", "1e99999999", "Infinity"])
+@pytest.mark.parametrize("amount", ["1.005", "abc", "NaN", "1e99999999", "1E+999990", "0E+999990", "Infinity"])
 def test_an_amount_that_is_no_money_is_not_told_and_the_event_is(amount: str) -> None:
     assert "amount_fen" not in one("DFT^P03", PID, f"FT1|1|F1||20261124||CG|X|||1|{amount}").data
 
@@ -153,6 +153,7 @@ def test_an_amount_that_is_no_money_is_not_told_and_the_event_is(amount: str) ->
 def test_times_fall_back_to_the_header_and_then_to_now() -> None:
     assert one("ADT^A08", "EVN|A08", PID).at == datetime(2026, 11, 24, 9, 30, tzinfo=SHANGHAI)
     assert one("ADT^A08", PID, msh7="").at == RECEIVED
+    assert one("ADT^A08", "EVN|A08|20261124092000+9999", PID, msh7="").at == RECEIVED  # no zone is that far away
 
 
 def test_the_patient_number_is_the_configured_identifier() -> None:

@@ -345,6 +345,13 @@ def test_nobodys_name_or_number_is_logged(say, books: Books, caplog: pytest.LogC
     assert "7654321" not in caplog.text
 
 
+def test_what_a_sender_wrote_cannot_begin_a_line_of_the_log(say, caplog: pytest.LogCaptureFixture) -> None:
+    answer = say(adt(control_id="C1\\X0D0A\\2026-11-24 ERROR forged", event="A99\\X0A\\forged"))
+    assert msa(answer)[0] == "AR"
+    (line,) = [record.getMessage() for record in caplog.records if "answered" in record.getMessage()]
+    assert line.isprintable()
+
+
 # ---------------------------------------------------------------- senders nobody here wrote, and kill -9
 
 

@@ -162,6 +162,7 @@ def test_control_characters_cannot_leave_their_field() -> None:
         ("20261124013000+0000", datetime(2026, 11, 24, 9, 30, tzinfo=SHANGHAI)),
         ("20261123203000-0500", datetime(2026, 11, 23, 20, 30, tzinfo=timezone(timedelta(hours=-5)))),
         ("2026", None), ("20261340", None), ("yesterday", None), ("", None), ("20261124 0930", None),
+        ("20261124093000+9999", None), ("20261124093000-2400", None),
     ],
 )  # fmt: skip
 def test_times_have_a_zone_or_are_shanghais(text: str, at: datetime | None) -> None:
