@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from his.port import Command, Ctx, Fetched, HisError, Query, Unavailable
+from his.port import Command, Ctx, Fetched, HisError, NotFound, Query, Rejected, Unavailable
 
 R = TypeVar("R")
 PATIENCE_S = 1.0
@@ -36,6 +36,14 @@ class _Asking:
     failure: Unavailable | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _UnderWay:
+    """A question whose answer is not here yet; `forgotten` when the HIS said meanwhile that it has changed."""
+
+    query: Query[Any]
+    forgotten: bool = False
+
+
 class Cache:
     """Thread-safe. `size` entries at most, the least recently used go first."""
 
@@ -44,6 +52,7 @@ class Cache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Query[Any], _Entry] = OrderedDict()
         self._asking: dict[Query[Any], _Asking] = {}
+        self._under_way: set[_UnderWay] = set()
         self._changes = 0
         """Writes and events so far: an answer asked for before one of them may be older than it."""
 
@@ -91,6 +100,9 @@ class Cache:
                     del self._entries[query]
                 elif schedule_id and query.op == "list_schedules":
                     entry.expired = True
+            for one in self._under_way:
+                if any((name, getattr(one.query, name, None)) in gone for name in _BY):
+                    one.forgotten = True
 
     def _fresh(self, query: Query[R]) -> Fetched[R] | None:
         if not query.fresh_s:
@@ -103,20 +115,37 @@ class Cache:
             return entry.fetched
 
     def _ask(self, query: Query[R], ctx: Ctx, ask: Callable[[], R]) -> Fetched[R]:
-        changes = self._changes
+        under_way = _UnderWay(query)
+        with self._lock:
+            changes = self._changes
+            self._under_way.add(under_way)
         try:
             fetched = Fetched(ask(), self._now())
+            self._keep(under_way, fetched, changes)
+            return fetched
         except Unavailable as failure:
             with self._lock:
                 if (asking := self._asking.get(query)) is not None:
                     asking.failure = failure
             return self._old(query, ctx, failure)
+        except (NotFound, Rejected):  # a withdrawn report must not come back as an old copy once the HIS is silent
+            with self._lock:
+                self._entries.pop(query, None)
+            raise
+        finally:
+            with self._lock:
+                self._under_way.discard(under_way)
+
+    def _keep(self, under_way: _UnderWay, fetched: Fetched[Any], changes: int) -> None:
+        """`changes`: how many there were when it was asked for."""
+        query = under_way.query
         with self._lock:
+            if under_way.forgotten:
+                return
             self._entries[query] = _Entry(fetched, time.monotonic(), expired=self._changes != changes)
             self._entries.move_to_end(query)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
-        return fetched
 
     def _is_old(self, query: Query[Any]) -> bool:
         with self._lock:

@@ -55,6 +55,8 @@ WANG = Patient("P1", "王小明", Sex.MALE, None, "990101198503120037", "1990000
 ORDER = TopUpOrder("k1", "P1", "60", 1000, PayMethod.WECHAT, "T1", datetime(2026, 11, 24, tzinfo=UTC))
 CREDITED = TopUp("H1", "P1", 1000)
 DEPARTMENTS = (Department("D01", "心血管内科"),)
+SILENT = ReportsQuery("P1")
+"""Asked each time, and shown as old while the HIS is silent."""
 
 
 class Scripted:
@@ -399,6 +401,25 @@ def test_an_answer_that_was_under_way_when_the_change_was_told_is_asked_for_agai
     assert len(adapter.asked) == 2
     his.ask(QueueQuery("P1"), Ctx())
     assert len(adapter.asked) == 2
+
+
+def test_what_the_his_no_longer_has_is_not_shown_again_even_as_old() -> None:
+    for word in (NotFound(), Rejected("withdrawn")):
+        his = gateway(Scripted(DEPARTMENTS, word, Broken("timeout")))
+        assert his.ask(SILENT, Ctx()).value == DEPARTMENTS
+        with pytest.raises(type(word)):
+            his.ask(SILENT, Ctx(stale_ok=True))
+        assert failure(lambda his=his: his.ask(SILENT, Ctx(stale_ok=True))) == "timeout"  # type: ignore[misc]
+
+
+def test_an_answer_that_was_under_way_when_the_change_was_told_is_not_shown_as_old() -> None:
+    adapter = Scripted(lambda _: (his.forget(patient_id="P1"), DEPARTMENTS)[1], Broken("timeout"))
+    his = gateway(adapter)
+    assert his.ask(SILENT, Ctx()).value == DEPARTMENTS
+    assert failure(lambda: his.ask(SILENT, Ctx(stale_ok=True))) == "timeout"
+    adapter.script = [lambda _: (his.forget(patient_id="P2"), DEPARTMENTS)[1], Broken("timeout")]
+    his.ask(SILENT, Ctx())
+    assert his.ask(SILENT, Ctx(stale_ok=True)).stale, "somebody else's change is none of this patient's"
 
 
 def test_the_cache_keeps_the_latest_only() -> None:
