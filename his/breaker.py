@@ -49,7 +49,7 @@ class Breaker:
             opens = not self.open and self._failures >= self._fail_max
             if opens:
                 self.open = True
-            if self.open:
+                # a probe that fails moves nothing: counted from its end, one that hangs would put the next one off
                 self._next_probe = time.monotonic() + self._probe_s
         if opens:
             log.warning("his breaker open for %s failures=%d", self._name, self._failures)

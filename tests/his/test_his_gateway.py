@@ -259,6 +259,23 @@ def test_a_probe_that_found_its_lane_full_leaves_the_next_one_free() -> None:
     assert his.ask(HealthQuery(), Ctx()).value == Health()
 
 
+def test_a_probe_that_hung_does_not_put_the_next_one_off() -> None:
+    """The next one is due `probe_s` after the last one left: a HIS that is back must not wait for a deadline besides."""
+
+    def hangs(_: Call) -> Any:
+        time.sleep(0.5)
+        raise Broken("timeout")
+
+    adapter = Scripted(Broken("timeout"), hangs, Health())
+    his = gateway(adapter, fail_max=1, probe_s=0.6)
+    failure(lambda: his.ask(HealthQuery(), Ctx()))
+    time.sleep(0.7)
+    left = time.monotonic()
+    assert failure(lambda: his.ask(HealthQuery(), Ctx())) == "timeout"
+    time.sleep(max(0.0, left + 0.8 - time.monotonic()))
+    assert his.ask(HealthQuery(), Ctx()).value == Health()
+
+
 def test_reads_that_fail_do_not_stop_writes() -> None:
     adapter = Scripted(Broken("timeout"))
     his = gateway(adapter, fail_max=1)
