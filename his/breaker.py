@@ -8,7 +8,10 @@ log = logging.getLogger("his.breaker")
 
 
 class Breaker:
-    """Opens after `fail_max` failures in a row, then lets one call through every `probe_s` seconds until one succeeds."""
+    """Opens after `fail_max` failures in a row, then lets one call through every `probe_s` seconds until one succeeds.
+
+    A call that failed while others were answered does not count: where only reports hang, scans must go on.
+    """
 
     def __init__(self, name: str, fail_max: int, probe_s: float) -> None:
         self._name = name
@@ -17,6 +20,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._next_probe = 0.0
+        self._answered_at = 0.0
         self.open = False
 
     def admit(self) -> bool:
@@ -34,6 +38,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The HIS answered."""
+        self._answered_at = time.monotonic()
         if not self._failures:
             return
         with self._lock:
@@ -42,9 +47,11 @@ class Breaker:
         if was_open:
             log.warning("his breaker closed for %s", self._name)
 
-    def failed(self) -> None:
-        """The HIS did not answer, or not usably."""
+    def failed(self, since: float) -> None:
+        """The HIS did not answer, or not usably, what was asked at `since` (monotonic)."""
         with self._lock:
+            if since < self._answered_at and not self.open:
+                return
             self._failures += 1
             opens = not self.open and self._failures >= self._fail_max
             if opens:

@@ -96,11 +96,11 @@ class Guard:
                 value = run(asked, call)
             except NotSent as failure:
                 outcome = failure.reason
-                breaker.declined() if outcome in OURS else breaker.failed()
+                breaker.declined() if outcome in OURS else breaker.failed(started)
                 raise Unavailable(outcome) from None
             except Broken as failure:
                 outcome = failure.reason
-                breaker.succeeded() if outcome in ANSWERED else breaker.failed()
+                breaker.succeeded() if outcome in ANSWERED else breaker.failed(started)
                 if breaker is self.reads:
                     raise Unavailable(outcome) from None
                 raise UnknownOutcome(asked.op_key, outcome) from None  # type: ignore[union-attr]

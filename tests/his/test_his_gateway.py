@@ -276,6 +276,31 @@ def test_a_probe_that_hung_does_not_put_the_next_one_off() -> None:
     assert his.ask(HealthQuery(), Ctx()).value == Health()
 
 
+def test_reports_that_hang_while_cards_are_answered_do_not_stop_the_scanners() -> None:
+    """The laboratory's system is down behind a HIS that is well: the calls that hang end long after others were answered."""
+
+    class Laboratory(Scripted):
+        def ask(self, query: Query[Any], call: Call) -> Any:
+            if query.op is Op.LIST_REPORTS:
+                time.sleep(0.6)
+                raise Broken("timeout")
+            return WANG
+
+    his = gateway(Laboratory(WANG), fail_max=2)
+    pages = [threading.Thread(target=failure, args=(lambda: his.ask(ReportsQuery("P1"), Ctx()),)) for _ in range(6)]
+    for page in pages:
+        page.start()
+    time.sleep(0.2)
+    assert his.ask(PatientQuery(card_no="60"), Ctx(lane=Lane.SCAN)).value == WANG
+    for page in pages:
+        page.join()
+    assert his.ask(PatientQuery(card_no="60"), Ctx(lane=Lane.SCAN)).value == WANG
+    assert not his.guard.reads.open
+    for _ in range(2):  # control: with no answer in between they count
+        assert failure(lambda: his.ask(ReportsQuery("P1"), Ctx())) == "timeout"
+    assert his.guard.reads.open
+
+
 def test_reads_that_fail_do_not_stop_writes() -> None:
     adapter = Scripted(Broken("timeout"))
     his = gateway(adapter, fail_max=1)
