@@ -41,12 +41,13 @@ class KeepingPacs:
         self._used = 0
         self._asking: dict[Hashable, threading.Lock] = {}
         self._rest_until = 0.0
+        self._answered_at = 0.0
 
     def images(self, study_uid: str, deadline_s: float) -> tuple[StudyImage, ...]:
         """See `PacsPort`."""
 
-        def ask() -> tuple[tuple[StudyImage, ...], int]:
-            found = self._pacs.images(study_uid, deadline_s)
+        def ask(left_s: float) -> tuple[tuple[StudyImage, ...], int]:
+            found = self._pacs.images(study_uid, left_s)
             return found, LIST_BYTES * len(found)
 
         return self._fetch(study_uid, deadline_s, ask)
@@ -54,8 +55,8 @@ class KeepingPacs:
     def picture(self, image: StudyImage, width: int, deadline_s: float) -> bytes:
         """See `PacsPort`."""
 
-        def ask() -> tuple[bytes, int]:
-            drawn = self._pacs.picture(image, width, deadline_s)
+        def ask(left_s: float) -> tuple[bytes, int]:
+            drawn = self._pacs.picture(image, width, left_s)
             return drawn, len(drawn)
 
         return self._fetch((image, width), deadline_s, ask)
@@ -64,7 +65,9 @@ class KeepingPacs:
         """See `PacsPort`."""
         self._pacs.close()
 
-    def _fetch(self, key: Hashable, deadline_s: float, ask: Callable[[], tuple[T, int]]) -> T:
+    def _fetch(self, key: Hashable, deadline_s: float, ask: Callable[[float], tuple[T, int]]) -> T:
+        """What `ask` answers within `deadline_s`; it is told the seconds that waiting for others has left of them."""
+        until = time.monotonic() + deadline_s
         if (kept := self._fresh(key)) is not None:
             return cast("T", kept.value)
         with self._lock:
@@ -79,10 +82,12 @@ class KeepingPacs:
             with self._lock:
                 if time.monotonic() < self._rest_until:
                     raise Unavailable("breaker_open")
-            if not self._lane.acquire(timeout=min(WAIT_S, max(0.0, deadline_s))):
+            if not self._lane.acquire(timeout=min(WAIT_S, max(0.0, until - time.monotonic()))):
                 raise Unavailable("busy")
             try:
-                return self._ask(key, ask)
+                if (left_s := until - time.monotonic()) <= 0:
+                    raise Unavailable("busy")
+                return self._ask(key, lambda: ask(left_s))
             finally:
                 self._lane.release()
         finally:
@@ -92,14 +97,17 @@ class KeepingPacs:
             turn.release()
 
     def _ask(self, key: Hashable, ask: Callable[[], tuple[T, int]]) -> T:
+        started = time.monotonic()
         try:
             value, size = ask()
         except Unavailable as failure:
             if failure.reason in GONE:
                 with self._lock:
-                    self._rest_until = time.monotonic() + REST_S
+                    if self._answered_at < started:  # one slow picture, while others are drawn, is no PACS that is gone
+                        self._rest_until = time.monotonic() + REST_S
             raise
         with self._lock:
+            self._answered_at = time.monotonic()
             self._used += size - (old.size if (old := self._kept.pop(key, None)) is not None else 0)
             self._kept[key] = _Kept(value, size, time.monotonic())
             while self._used > self._room and self._kept:

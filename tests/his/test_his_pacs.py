@@ -192,6 +192,59 @@ def test_a_pacs_that_freezes_holds_nobody_and_is_then_left_alone(
         orthanc.thaw()
 
 
+class Slow(Counting):
+    """One picture never comes in time, one list takes all the time it is given."""
+
+    def images(self, study_uid: str, deadline_s: float) -> tuple[StudyImage, ...]:
+        time.sleep(deadline_s)
+        raise Unavailable("timeout")
+
+    def picture(self, image: StudyImage, width: int, deadline_s: float) -> bytes:
+        if image.instance_uid == "slow":
+            time.sleep(0.3)
+            raise Unavailable("timeout")
+        return super().picture(image, width, deadline_s)
+
+
+def test_one_picture_that_never_comes_does_not_hide_everybody_elses() -> None:
+    pacs = KeepingPacs(Slow(), room=10_000, keep_s=60)
+
+    def look(name: str) -> str:
+        try:
+            pacs.picture(StudyImage("1", "1", name), 600, 1)
+        except Unavailable as failure:
+            return failure.reason
+        return "drawn"
+
+    stuck = threading.Thread(target=look, args=("slow",))
+    stuck.start()
+    time.sleep(0.1)
+    assert look("a") == "drawn"
+    stuck.join()
+    assert look("b") == "drawn"
+    assert look("slow") == "timeout"  # control: nothing was answered meanwhile
+    assert look("c") == "breaker_open"
+
+
+def test_waiting_for_others_is_part_of_the_time_a_list_of_images_has() -> None:
+    pacs = KeepingPacs(Slow(), room=10_000, keep_s=60, calls=1)
+    took: list[float] = []
+
+    def look(study: str) -> None:
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            pacs.images(study, 0.6)
+        took.append(time.monotonic() - started)
+
+    threads = [threading.Thread(target=look, args=(study,)) for study in ("1", "2")]
+    threads[0].start()
+    time.sleep(0.3)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert max(took) < 0.85, "the second waits 0.3 s for the first, and has 0.3 s left for its own question"
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
