@@ -98,7 +98,7 @@ class ReportService:
             if number not in [one.report_no for one in listed]:
                 raise NotYours
         binding = self._cards.get(follower_id, kind, binding_id)
-        if not 0 < len(number) <= NUMBER_LENGTH:
+        if not 0 < len(number) <= NUMBER_LENGTH or not number.isprintable():
             raise NotYours
         try:
             fetched = self._his.ask(ReportQuery(binding.patient_id, number), self._ctx())
