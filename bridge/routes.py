@@ -174,7 +174,7 @@ def _receive(client: BridgeClient, given: list[Any]) -> tuple[list[Json], list[s
         good[index] = HisEvent(
             f"bridge:{client.name}", event.event_id, event.kind, event.at, event.patient_id, event.ref, event.data
         )
-    received = _parts().his_events.handle_all(list(good.values())) if good else []
+    received = _parts().his_events.handle_all(list(good.values()), client.stations) if good else []
     for index, what in zip(good, received, strict=True):
         if what is Received.CLASH:
             faults.append({

@@ -96,6 +96,12 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
         store.bindings, store.attempts, his, clock, config.policies.binding,
         deadline_s=config.his.page_deadline_ms / 1000,
     )  # fmt: skip
+    reports = ReportService(cards, his, pacs, deadline_s=config.his.page_deadline_ms / 1000)
+
+    def forget(*, patient_id: str = "", schedule_id: str = "") -> None:
+        his.forget(patient_id=patient_id, schedule_id=schedule_id)
+        reports.forget(patient_id)
+
     return Parts(
         config, clock, bus, vault, store, his, calls,
         HisWrites(his, store.intents, clock, bus.publish, writing),
@@ -104,11 +110,11 @@ def build(config: Config, clock: Clock | None = None, *, page_threads: int | Non
         stations=StationService(store.stations, store.attempts, clock),
         scan=scan,
         cards=cards,
-        reports=ReportService(cards, his, pacs, deadline_s=config.his.page_deadline_ms / 1000),
+        reports=reports,
         pacs=pacs,
         login=LoginService(store.followers, store.sessions, wechat, clock),
         codes=PhoneCodes(store.bindings, store.scans, clock, config.codes.mode),
-        his_events=HisEventService(store.his_events, store.stations, scan.in_order, clock, his.forget, bus.publish),
+        his_events=HisEventService(store.his_events, store.stations, scan.in_order, clock, forget, bus.publish),
         bridge_clients=BridgeClientService(
             store.bridge_clients, store.stations, store.attempts, clock, per_minute=config.bridge.requests_per_minute
         ),

@@ -20,6 +20,8 @@ WRONG_TOKENS, WRONG_WINDOW = 30, timedelta(minutes=10)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,55}")
 _NOTE_S = 60
 """Seconds between two notes of a client's last call."""
+_SHUT = 1024
+"""Addresses remembered as having to wait; beyond it the database is asked about one again."""
 
 
 class Scope(StrEnum):
@@ -50,6 +52,8 @@ class BridgeClientService:
         self._per_minute = per_minute
         self._lock = threading.Lock()
         self._paces: dict[str, _Pace] = {}
+        self._shut: dict[str, float] = {}
+        """Addresses that sent too many wrong tokens, and until when (monotonic): the next ones cost no write."""
 
     def add(
         self, name: str, scopes: Sequence[str], *, stations: Sequence[str] = (), addresses: Sequence[str] = ()
@@ -117,14 +121,21 @@ class BridgeClientService:
         return client
 
     def _count_wrong(self, address: str) -> None:
+        now = self._clock.monotonic()
+        with self._lock:
+            until = self._shut.get(address, now)
+        if until > now:
+            raise _too_many(until - now)
         limit = Limit("bridge_address", address, WRONG_TOKENS, WRONG_WINDOW)
         counted = self._attempts.reserve((limit,), self._clock.now())
-        if not counted.allowed:
-            raise Refusal(
-                "token.too_many", "错误的令牌太多,请稍后再试",
-                "too many wrong tokens from this address; put the right one in place, then try again",
-                retry_after_s=max(1, round(counted.retry_after.total_seconds())),
-            )  # fmt: skip
+        if counted.allowed:
+            return
+        wait = counted.retry_after.total_seconds()
+        with self._lock:
+            if len(self._shut) >= _SHUT:
+                self._shut.clear()
+            self._shut[address] = now + wait
+        raise _too_many(wait)
 
     def _keep_pace(self, client: BridgeClient) -> None:
         now, share = self._clock.monotonic(), self._per_minute / 60
@@ -146,6 +157,14 @@ class BridgeClientService:
             )  # fmt: skip
         if note:
             self._clients.used(client.id, self._clock.now())
+
+
+def _too_many(wait_s: float) -> Refusal:
+    return Refusal(
+        "token.too_many", "错误的令牌太多,请稍后再试",
+        "too many wrong tokens from this address; put the right one in place, then try again",
+        retry_after_s=max(1, round(wait_s)),
+    )  # fmt: skip
 
 
 def _networks(addresses: Sequence[str]) -> list[str]:

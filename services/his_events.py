@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -57,9 +57,9 @@ class HisEventService:
         (received,) = self.handle_all([event])
         return "new" if received is Received.NEW else "seen"
 
-    def handle_all(self, events: Sequence[HisEvent]) -> list[Received]:
-        """Store all in one commit, then publish those that are new, in their order."""
-        shows = self._displays(events)
+    def handle_all(self, events: Sequence[HisEvent], only: Collection[str] = ()) -> list[Received]:
+        """Store all in one commit, then publish those that are new, in their order. ``only`` these stations are told; none: all."""
+        shows = self._displays(events, only)
         rows = [_row(event, tells) for event, tells in zip(events, shows, strict=True)]
         told = {station for tells in shows for station, _, _ in tells}
         with self._in_order(told):
@@ -83,12 +83,14 @@ class HisEventService:
         """Drop what the house remembers of the patient or the schedule this is about."""
         self._forget(patient_id=patient_id, schedule_id=ref if kind == HisEventKind.CLINIC_STOPPED else "")
 
-    def _displays(self, events: Iterable[HisEvent]) -> list[tuple[tuple[str, str, Mapping[str, Any]], ...]]:
+    def _displays(
+        self, events: Iterable[HisEvent], only: Collection[str]
+    ) -> list[tuple[tuple[str, str, Mapping[str, Any]], ...]]:
         if not any(event.kind is HisEventKind.QUEUE_CALLED for event in events):
             return [() for _ in events]
         stations = self._stations.all()
         return [
-            tuple((code, "queue", _call(event)) for code in _targets(event, stations))
+            tuple((code, "queue", _call(event)) for code in _targets(event, stations) if not only or code in only)
             if event.kind is HisEventKind.QUEUE_CALLED
             else ()
             for event in events

@@ -51,13 +51,22 @@ class Images:
     items: tuple[StudyImage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """Which study a report names, "" for none; `since` monotonic."""
+
+    uid: str
+    patient_id: str
+    since: float
+
+
 class ReportService:
     """Lists reports, opens one, draws its images. Safe from many threads."""
 
     def __init__(self, cards: CardService, his: HisPort, pacs: PacsPort | None, *, deadline_s: float = 8.0) -> None:
         self._cards, self._his, self._pacs, self._deadline_s = cards, his, pacs, deadline_s
         self._lock = threading.Lock()
-        self._studies: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        self._studies: OrderedDict[tuple[str, str], _Study] = OrderedDict()
 
     @property
     def offered(self) -> bool:
@@ -83,18 +92,30 @@ class ReportService:
     def report(
         self, follower_id: str, kind: BindingKind, binding_id: str, number: str
     ) -> tuple[Binding, Fetched[Report]]:
-        """One released report of the binding's patient. Raises NotYours when there is none, and as `reports`."""
+        """One released report of the binding's patient, or of its stay. Raises NotYours when there is none, and as `reports`."""
+        if kind is BindingKind.ADMISSION:  # whoever bound a stay sees its reports, not all that this patient ever had
+            listed = self.reports(follower_id, kind, binding_id)[1].value
+            if number not in [one.report_no for one in listed]:
+                raise NotYours
         binding = self._cards.get(follower_id, kind, binding_id)
-        if not 0 < len(number) <= NUMBER_LENGTH:
+        if not 0 < len(number) <= NUMBER_LENGTH or not number.isprintable():
             raise NotYours
         try:
             fetched = self._his.ask(ReportQuery(binding.patient_id, number), self._ctx())
         except (NotFound, Unsupported):
+            with self._lock:
+                self._studies.pop((binding.id, number), None)
             raise NotYours from None
         except (Unavailable, Rejected) as failure:
             raise unavailable() from failure
-        self._remember((binding.id, number), fetched.value.study_uid)
+        self._remember((binding.id, number), _Study(fetched.value.study_uid, binding.patient_id, time.monotonic()))
         return binding, fetched
+
+    def forget(self, patient_id: str) -> None:
+        """The HIS said that something of this patient has changed: which study a report names is asked for again."""
+        with self._lock:
+            for key in [key for key, study in self._studies.items() if study.patient_id == patient_id]:
+                del self._studies[key]
 
     def images(self, report: Report) -> Images:
         """What can be shown beside a report `report` has returned. Raises nothing: the text opens without images."""
@@ -136,14 +157,14 @@ class ReportService:
         """The study of a report, once it is certain that the binding is this follower's and the report its patient's."""
         binding = self._cards.get(follower_id, kind, binding_id)
         with self._lock:
-            study, since = self._studies.get((binding.id, number), ("", 0.0))
-        if since and time.monotonic() - since < KNOWN_S:
-            return study
+            known = self._studies.get((binding.id, number))
+        if known is not None and time.monotonic() - known.since < KNOWN_S:
+            return known.uid
         return self.report(follower_id, kind, binding_id, number)[1].value.study_uid
 
-    def _remember(self, key: tuple[str, str], study: str) -> None:
+    def _remember(self, key: tuple[str, str], study: _Study) -> None:
         with self._lock:
-            self._studies[key] = study, time.monotonic()
+            self._studies[key] = study
             self._studies.move_to_end(key)
             while len(self._studies) > KNOWN:
                 self._studies.popitem(last=False)

@@ -21,7 +21,8 @@ Resource = dict[str, Any]
 Params = Mapping[str, str | tuple[str, ...]]
 
 MEDIA = "application/fhir+json"
-ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
+ID = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9.-]{1,64}", re.ASCII)
+"""Without `.` and `..`: in an address they lead elsewhere."""
 GONE = frozenset({"not-found", "deleted"})
 UNAUTHORIZED = frozenset({"security", "login", "unknown", "expired", "forbidden", "suppressed"})
 FAILED = frozenset({"exception", "timeout", "transient", "incomplete", "throttled", "lock-error", "no-store"})

@@ -10,7 +10,7 @@ System = Annotated[str, StringConstraints(pattern=r"^[^\s|,$\\]+$", max_length=2
 class FhirOptions(BaseModel):
     """The form in the admin pages and `config.yaml` both come from here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(
         description="Address of the FHIR service, such as https://10.1.2.3:8443/fhir"

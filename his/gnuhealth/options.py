@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 class GnuHealthOptions(BaseModel):
     """The form in the admin pages and `config.yaml` both come from here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+/?$")] = Field(
         description="Address of the Tryton server, such as http://10.1.2.3:8000"

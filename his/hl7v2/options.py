@@ -18,7 +18,7 @@ AnswerTo = Literal[
 class Numbers(BaseModel):
     """Where the numbers stand; the same both ways."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     patient_id_type: Name = Field("PI", description="PID-3.5 of the patient number; empty: the first one")
     card_no_type: Name = Field("HC", description="PID-3.5 of card numbers; empty: cards are not in PID-3")

@@ -23,7 +23,7 @@ Send = Callable[[dict[str, Any], float, bool], Any]
 class HttpReach(BaseModel):
     """How a HIS over HTTP is reached, beside its address; the base of such adapters' options."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: SecretStr | None = Field(None, description="The secret called token; write env:NAME or file:PATH")
     secrets: dict[str, SecretStr] = Field(

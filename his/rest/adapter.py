@@ -21,6 +21,13 @@ _PLACE = re.compile(r"\{(\w+)\}")
 MEDIA = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
+def _step(text: str) -> str:
+    """A text as one step of a path. KeyError for what would lead elsewhere: a report number is the browser's to choose."""
+    if text in ("", ".", ".."):
+        raise KeyError(text)
+    return quote(text, safe="")
+
+
 class RestAdapter(MappedAdapter):
     """See `his.adapter.Adapter`. ConfigError when the mapping is wrong."""
 
@@ -70,7 +77,7 @@ class RestAdapter(MappedAdapter):
         def send(parameters: dict[str, Any], deadline: float, repeatable: bool) -> Any:
             going = Outgoing(usual.op, usual.method, usual.path, dict(parameters))
             try:
-                going.path = _PLACE.sub(lambda place: quote(plain(going.parameters.pop(place[1])), safe=""), usual.path)
+                going.path = _PLACE.sub(lambda place: _step(plain(going.parameters.pop(place[1]))), usual.path)
                 if self._signer is not None:
                     self._signer.sign(going, in_charset)
                 sent = None if body == "none" else in_charset(going.parameters)

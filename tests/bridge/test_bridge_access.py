@@ -80,6 +80,19 @@ def test_many_wrong_tokens_are_told_to_wait_and_the_right_one_is_still_taken(bri
     assert bridge.call("GET", "/v1/scans").status_code == 200
 
 
+def test_wrong_tokens_beyond_the_limit_take_no_turn_at_the_database(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counter is one serial transaction, which patients who bind a card wait for too."""
+    attempts, counted = bridge.parts.store.attempts, []
+    reserve = attempts.reserve
+    monkeypatch.setattr(attempts, "reserve", lambda *given: (counted.append(1), reserve(*given))[1])
+    answers = [bridge.call("GET", "/v1/scans", f"wrong{n}") for n in range(60)]
+    assert Counter(answer.status_code for answer in answers) == {401: 30, 429: 30}
+    assert len(counted) == 31
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 600
+
+
 def test_a_client_that_calls_too_often_waits_and_another_does_not(make_bridge: Callable[..., Bridge]) -> None:
     bridge = make_bridge(bridge={"requests_per_minute": 30})
     other = bridge.client("other")

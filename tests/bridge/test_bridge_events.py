@@ -66,6 +66,19 @@ def test_a_call_goes_to_the_station_the_his_names(bridge: Bridge, named: str, to
     assert [code for code in ("C1", "C2", "Q1", "Q2") if bridge.shown(code)] == told
 
 
+@pytest.mark.parametrize(
+    ("stations", "told"), [(["C1"], ["C1"]), (["C1", "Q2"], ["C1", "Q2"]), ([], ["C1", "Q1", "Q2"])]
+)
+def test_a_client_for_some_stations_calls_on_no_other_display(
+    bridge: Bridge, stations: list[str], told: list[str]
+) -> None:
+    token = bridge.client("desk", "events:write", stations=stations)
+    assert (
+        bridge.post("/v1/events", bridge.event("E1", data={"queue_no": 1, "station": "C1"}), token).json()["new"] == 1
+    )
+    assert [code for code in ("C1", "C2", "Q1", "Q2") if bridge.shown(code)] == told
+
+
 def test_what_is_cached_of_the_patient_is_asked_for_again_at_once(bridge: Bridge) -> None:
     forgotten: list[dict[str, str]] = []
     bridge.parts.his_events._forget = lambda **what: forgotten.append(what)

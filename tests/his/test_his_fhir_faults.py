@@ -32,6 +32,7 @@ from his.port import (
     PatientQuery,
     Rejected,
     RejectReason,
+    ReportQuery,
     ReportsQuery,
     SlotLock,
     Unavailable,
@@ -160,6 +161,17 @@ def test_a_page_on_another_origin_is_never_asked_for(make_peer: Any, his_of: Any
     with pytest.raises(Unavailable, match="bad_reply"):
         his_of(f"{peer.url}/fhir", auth="bearer", token="secret-of-tests").ask(ReportsQuery(patient_id="p"), CTX)
     assert peer.asked == 1
+
+
+@pytest.mark.parametrize("number", [".", ".."])
+def test_a_report_number_that_leads_elsewhere_is_nobodys_and_not_asked_for(
+    make_peer: Any, his_of: Any, number: str
+) -> None:
+    """A follower writes report numbers: `..` would ask for the server itself, and five of them would open the breaker."""
+    peer = make_peer(said(200, {"resourceType": "CapabilityStatement"}))
+    with pytest.raises(NotFound):
+        his_of(peer.url).ask(ReportQuery("pat-1", number), CTX)
+    assert peer.asked == 0
 
 
 def test_a_search_that_counts_more_than_it_shows_is_incomplete(make_peer: Any, his_of: Any) -> None:

@@ -156,6 +156,16 @@ def test_a_place_the_question_does_not_fill_is_not_sent(make_peer: Make, adapter
     assert peer.asked == 0
 
 
+@pytest.mark.parametrize("number", [".", ".."])
+def test_a_number_that_would_lead_elsewhere_in_the_path_is_not_sent(
+    make_peer: Make, adapter_on: Make, number: str
+) -> None:
+    peer = make_peer(replied(found()))
+    with pytest.raises(NotSent, match="unmapped_value"):
+        ask(adapter_on(peer.url, "{path: '/p/{id}/x'}"), PatientQuery(patient_id=number))
+    assert peer.asked == 0
+
+
 def test_an_operation_may_go_its_own_way(make_peer: Make, adapter_on: Make) -> None:
     peer = make_peer(replied(found()))
     ask(adapter_on(peer.url, "{}", "{path: /other, body: form}"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from his.port import Ctx, ReportsQuery
+from core.ids import new_id
+from his.port import Ctx, HisEvent, HisEventKind, PatientQuery, ReportsQuery
 from store.port import BindingKind
 from tests.support.house import OTHER_CARD, STAY, House, Phone, run_house
 from tests.support.orthanc import DX_STUDY, Orthanc
@@ -111,6 +114,30 @@ def test_a_stay_lists_the_reports_of_that_stay(house: House) -> None:
     assert numbers
 
 
+def test_a_stay_opens_no_report_that_its_patient_had_elsewhere(house: House) -> None:
+    ctx = Ctx(deadline_s=5)
+    for last in range(1, 60):
+        stay = f"20260001{last:02d}"
+        patient = house.person(BindingKind.ADMISSION, stay)
+        everything = {one.report_no for one in house.parts.his.ask(ReportsQuery(patient.patient_id), ctx).value}
+        here = {
+            one.report_no for one in house.parts.his.ask(ReportsQuery(patient.patient_id, admission_no=stay), ctx).value
+        }
+        if here and everything - here:
+            break
+    own, elsewhere = min(here), min(everything - here)
+    phone = house.phone(1)
+    path = f"/portal/admissions/{house.bind(1, BindingKind.ADMISSION, stay)}/reports"
+    assert phone.get(f"{path}/{own}").status_code == 200
+    assert phone.get(f"{path}/{elsewhere}").status_code == 404
+    assert phone.get(f"{path}/{elsewhere}/images/1").status_code == 404
+    card = next(
+        one.card_no for one in house.parts.his.ask(PatientQuery(patient_id=patient.patient_id), ctx).value.cards
+    )
+    by_card = house.bind(1, number=card)  # control: the same report, by the binding that may
+    assert phone.get(f"/portal/cards/{by_card}/reports/{elsewhere}").status_code == 200
+
+
 def test_the_film_of_8_mb_reaches_the_phone_in_at_most_200_kb(film_house: House, orthanc: Orthanc) -> None:
     phone, path = opened(film_house)
     page = phone.get(f"{path}/{FILM}").text
@@ -161,6 +188,44 @@ def test_unbinding_ends_the_right_to_the_images_at_once(film_house: House, ortha
     assert phone.get(f"{path}/{FILM}/images/1").status_code == 200
     phone.post(path.replace("/reports", "/unbind"))
     assert phone.get(f"{path}/{FILM}/images/1").status_code == 404
+
+
+@pytest.fixture
+def withdraw(film_sim: HisSim) -> Iterator[Callable[[], None]]:
+    """Takes the film's report back in the HIS, until the test is over."""
+
+    def put(released_at: str | None) -> str:
+        with closing(sqlite3.connect(film_sim.db, timeout=10)) as db, db:
+            (was,) = db.execute("SELECT released_at FROM reports WHERE report_no = ?", (FILM,)).fetchone()
+            db.execute("UPDATE reports SET released_at = ? WHERE report_no = ?", (released_at, FILM))
+        return str(was)
+
+    was: list[str] = []
+    yield lambda: was.append(put(None))
+    for released_at in was:
+        put(released_at)
+
+
+@pytest.mark.parametrize("told", ["by the HIS", "by looking"])
+def test_images_go_with_the_report_that_is_withdrawn(
+    film_house: House, withdraw: Callable[[], None], told: str
+) -> None:
+    phone, path = opened(film_house)
+    assert phone.get(f"{path}/{FILM}").status_code == 200
+    assert phone.get(f"{path}/{FILM}/images/1").status_code == 200
+    withdraw()
+    if told == "by the HIS":
+        at = film_house.parts.clock.now()
+        event = HisEvent("bridge:lis", new_id(), HisEventKind.REPORT_RELEASED, at, "P0000001", FILM)
+        film_house.parts.his_events.handle(event)
+    else:
+        assert phone.get(f"{path}/{FILM}").status_code == 404
+    assert phone.get(f"{path}/{FILM}/images/1").status_code == 404
+    film_house.his.fault("down")
+    try:
+        assert phone.get(f"{path}/{FILM}").status_code == 503, "not even as an old copy"
+    finally:
+        film_house.his.fault("none")
 
 
 def test_a_pacs_that_is_stopped_leaves_the_text_of_the_report(film_house: House, orthanc: Orthanc) -> None:
