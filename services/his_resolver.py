@@ -34,8 +34,8 @@ class HisResolver:
         self._his, self._intents, self._clock = his, intents, clock
         self._publish, self._options = publish, options
         self._owner = new_id()
-        self._first_heard: dict[str, float] = {}
-        """When this process first heard "not done", monotonic: a wall clock that jumps must not confirm anything."""
+        self._sure_after: dict[str, float] = {}
+        """From when this process believes a "not done", monotonic: a wall clock that jumps must not confirm anything."""
 
     def round(self) -> int:
         """Look at every intent that is due; how many came to an end. Stops early when the HIS cannot be asked at all."""
@@ -79,18 +79,17 @@ class HisResolver:
             self._intents.release(intent.op_key, self._owner, self._options.next_ask(0, self._clock.now()))
             return None
         now = self._clock.now()
+        self._sure_after.pop(intent.op_key, None)  # it counts anew from here
         return self._wait(intent, Change(IntentState.UNKNOWN, now, found.reason or "still_unknown", silent_at=now))
 
     def _not_done(self, intent: Intent, command: Command[Any]) -> IntentState:
         now, options = self._clock.now(), self._options
-        heard = self._first_heard.setdefault(intent.op_key, self._clock.monotonic())
-        unconfirmed = timedelta(seconds=max(0.0, options.confirm_s - (self._clock.monotonic() - heard)))
-        first = intent.first_not_done or now
-        sure_at = max(
-            first + timedelta(seconds=options.confirm_s),
-            max(intent.sent_at, intent.silent_at or intent.sent_at) + timedelta(seconds=options.longest_processing_s),
-            now + unconfirmed,
-        )
+        first, passed = intent.first_not_done or now, self._clock.monotonic()
+        landed = max(intent.sent_at, intent.silent_at or intent.sent_at)
+        landed += timedelta(seconds=options.longest_processing_s)
+        wait_s = max(options.confirm_s, (landed - now).total_seconds())
+        unconfirmed = timedelta(seconds=self._sure_after.setdefault(intent.op_key, passed + wait_s) - passed)
+        sure_at = max(first + timedelta(seconds=options.confirm_s), landed, now + unconfirmed)
         if now < sure_at:
             wait = Change(IntentState.UNKNOWN, now, "not_found_yet", first_not_done=first, next_try=sure_at)
             return self._wait(intent, wait)
@@ -108,7 +107,7 @@ class HisResolver:
         dead = now + timedelta(seconds=options.deadline_s + options.margin_s)
         if not self._intents.send_again(intent.op_key, self._owner, now, dead):
             return intent.state
-        self._first_heard.pop(intent.op_key, None)
+        self._sure_after.pop(intent.op_key, None)
         log.info("his write op=%s op_key=%s is sent again", intent.op, intent.op_key)
         ctx = Ctx(options.deadline_s, actor=intent.actor, trace=intent.op_key, lane=Lane.JOB)
         change = attempt(self._his, command, ctx, self._clock.now, options).change
@@ -140,7 +139,7 @@ class HisResolver:
             kept = self._intents.get(intent.op_key)
             return kept.state if kept is not None else intent.state
         if change.state in FINAL_STATES:
-            self._first_heard.pop(intent.op_key, None)
+            self._sure_after.pop(intent.op_key, None)
             log.info("his write op=%s op_key=%s resolved as %s", intent.op, intent.op_key, change.state.value)
             self._publish(WriteSettled(intent.op_key, intent.op, change.state, intent.patient_id))
         elif change.state is IntentState.MANUAL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import peewee as pw
 
-from core.privacy import Vault
+from core.privacy import Undecryptable, Vault
 from store.calls import add_call
 from store.db import Db, rows
 from store.models import at, ms
@@ -27,6 +28,7 @@ from store.port_his import (
     OpKeyReused,
 )
 
+log = logging.getLogger(__name__)
 _SELECT = (
     "SELECT op_key, op, payload_sealed, patient_id, actor, state, created_ms, sent_ms, tries, next_try_ms, first_not_done_ms,"
     " silent_ms, why, answer_sealed, refusal_sealed, settled_ms, decided_by, decided_why_sealed, his_txn_no FROM his_intent"
@@ -175,13 +177,21 @@ class IntentStore:
     def _intent(self, row: tuple[Any, ...]) -> Intent:
         key = row[0]
         return Intent(
-            key, row[1], self._open(key, "payload", row[2]), row[3], row[4], IntentState(row[5]), at(row[6]), at(row[7]),
+            key, row[1], self._readable(key, "payload", row[2]), row[3], row[4], IntentState(row[5]), at(row[6]), at(row[7]),
             row[8], _at(row[9]), _at(row[10]), _at(row[11]), row[12], self._open(key, "answer", row[13]),
-            self._open(key, "refusal", row[14]), _at(row[15]), row[16], self._open(key, "decided_why", row[17]), row[18],
+            self._open(key, "refusal", row[14]), _at(row[15]), row[16], self._readable(key, "decided_why", row[17]), row[18],
         )  # fmt: skip
 
     def _seal(self, op_key: str, column: str, text: str) -> bytes:
         return self._vault.seal(text, f"his_intent:{op_key}:{column}")
+
+    def _readable(self, op_key: str, column: str, sealed: bytes | None) -> str:
+        """As `_open`, "" for what is damaged: whoever claims the next intent, or lists all, must get past this one."""
+        try:
+            return self._open(op_key, column, sealed)
+        except Undecryptable:
+            log.error("his write op_key=%s: its %s cannot be opened", op_key, column)
+            return ""
 
     def _open(self, op_key: str, column: str, sealed: bytes | None) -> str:
         return "" if sealed is None else self._vault.open(sealed, f"his_intent:{op_key}:{column}")

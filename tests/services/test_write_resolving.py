@@ -98,7 +98,9 @@ def test_a_clock_that_jumps_an_hour_confirms_nothing(desk: Desk) -> None:
     desk.clock.at += timedelta(hours=1)
     desk.resolver.round()
     assert desk.intent("b1").state is IntentState.UNKNOWN
-    desk.pass_time(61)
+    desk.pass_time(170)  # 172 s have passed, whatever the clock says: within 180 it may still land
+    assert desk.intent("b1").state is IntentState.UNKNOWN
+    desk.pass_time(361)  # its next turn by the schedule
     assert desk.intent("b1").state is IntentState.NOT_DONE
 
 
@@ -229,6 +231,19 @@ def test_an_intent_that_nobody_can_read_does_not_hold_up_the_others(desk: Desk) 
     desk.pass_time(3)
     assert (desk.intent("k0").state, desk.intent("k0").why) == ("manual", "unreadable")
     assert desk.intent("k1").state is IntentState.DONE
+
+
+def test_a_damaged_intent_does_not_hold_up_the_others_either(desk: Desk) -> None:
+    """One whose seal does not open is claimed first, each time: it must not end the round."""
+    for key in ("k0", "k1"):
+        desk.unknown(replace(ORDER, op_key=key))
+    with desk.store.durable.write() as database:
+        database.execute_sql("UPDATE his_intent SET payload_sealed = ? WHERE op_key = 'k0'", (b"damaged" * 9,))
+    desk.his.says = [Done(CREDITED)]
+    assert desk.pass_time(3) == 1
+    assert (desk.intent("k0").state, desk.intent("k0").why) == ("manual", "unreadable")
+    assert desk.intent("k1").state == "done"
+    assert [one.op_key for one in desk.store.intents.listed({IntentState.MANUAL}, 9)] == ["k0"]
 
 
 def test_two_resolvers_at_once_send_again_once(desk: Desk) -> None:
