@@ -110,10 +110,10 @@ class His(Section):
     )
     page_deadline_ms: int = Field(8000, ge=500, le=30000, description="Total time a portal page waits for the HIS.")
     mllp: dict[str, Any] | None = Field(
-        None, description="HL7 v2 messages from the HIS, taken in the hub; its options are in docs/his.md."
+        None, description="HL7 v2 messages from the HIS, taken in the hub; its options are in docs/his/hl7v2.md."
     )
     pacs: dict[str, Any] | None = Field(
-        None, description="Exam images over DICOMweb; its options are in docs/his.md. null: none are shown."
+        None, description="Exam images over DICOMweb; its options are in docs/his/images.md. null: none are shown."
     )
 
 

@@ -1,4 +1,4 @@
-"""Our questions and commands as HL7 v2 messages; what stands where is in docs/his.md.
+"""Our questions and commands as HL7 v2 messages; what stands where is in docs/his/hl7v2.md.
 
 Sources: HL7 v2.5 chapters 3 (ADT), 5 (QBP), 6 (DFT), 10 (SRM) and IHE ITI-21 (PDQ) for the query. What v2 has no field for
 (schedule, slot, how it was paid) goes into one Z segment, ZPH.

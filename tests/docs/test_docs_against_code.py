@@ -32,6 +32,7 @@ from his.rest.options import Signing, Transport, Way
 from his.soap import SoapOptions
 from his.soap import options as soap
 from his.views import ViewsOptions
+from his.views import plan as views
 from hospital.cli import main
 from hospital.mllp import mllp_options
 
@@ -131,22 +132,28 @@ def test_every_environment_name_of_a_key_exists(doc: Page) -> None:
 
 
 def test_the_his_section_shown_is_a_right_one() -> None:
-    shown = yaml.safe_load(page("docs/his.md").example("his"))
+    shown = yaml.safe_load(page("docs/his/rest.md").example("his"))
     checked = Config.model_validate({**shown, "secrets": {"data_key": "k"}})
     RestOptions.model_validate(checked.his.options)
 
 
 @pytest.mark.parametrize(
-    ("example", "model"), [("his-soap", SoapOptions), ("his-fhir", FHIR_OPTIONS), ("his-hl7v2", Hl7Options)]
+    ("name", "model"),
+    [("soap", SoapOptions), ("fhir", FHIR_OPTIONS), ("gnuhealth", GNUHEALTH_OPTIONS), ("hl7v2", Hl7Options)],
 )
-def test_the_section_shown_for_each_other_adapter_is_a_right_one(example: str, model: type[BaseModel]) -> None:
-    shown = yaml.safe_load(page("docs/his.md").example(example))
+def test_the_section_shown_for_each_other_adapter_is_a_right_one(name: str, model: type[BaseModel]) -> None:
+    shown = yaml.safe_load(page(f"docs/his/{name}.md").example(f"his-{name}"))
     model.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.options)
 
 
 def test_the_mllp_section_shown_is_a_right_one() -> None:
-    shown = yaml.safe_load(page("docs/his.md").example("his-mllp"))
+    shown = yaml.safe_load(page("docs/his/hl7v2.md").example("his-mllp"))
     mllp_options(Config.model_validate({**shown, "secrets": {"data_key": "k"}}))
+
+
+def test_the_pacs_section_shown_is_a_right_one() -> None:
+    shown = yaml.safe_load(page("docs/his/images.md").example("his-pacs"))
+    PacsOptions.model_validate(Config.model_validate({**shown, "secrets": {"data_key": "k"}}).his.pacs)
 
 
 def plain(default: Any) -> str:
@@ -166,14 +173,14 @@ def plain(default: Any) -> str:
         ("docs/operator.md", "serial", SerialOptions),
         ("docs/operator.md", "camera", CameraOptions),
         ("docs/operator.md", "replay", ReplayOptions),
-        ("docs/his.md", "rest", RestOptions),
-        ("docs/his.md", "soap", SoapOptions),
-        ("docs/his.md", "views", ViewsOptions),
-        ("docs/his.md", "pacs", PacsOptions),
-        ("docs/his.md", "fhir", FHIR_OPTIONS),
-        ("docs/his.md", "gnuhealth", GNUHEALTH_OPTIONS),
-        ("docs/his.md", "hl7v2", Hl7Options),
-        ("docs/his.md", "mllp", ListenerOptions),
+        ("docs/his/rest.md", "rest", RestOptions),
+        ("docs/his/soap.md", "soap", SoapOptions),
+        ("docs/his/views.md", "views", ViewsOptions),
+        ("docs/his/images.md", "pacs", PacsOptions),
+        ("docs/his/fhir.md", "fhir", FHIR_OPTIONS),
+        ("docs/his/gnuhealth.md", "gnuhealth", GNUHEALTH_OPTIONS),
+        ("docs/his/hl7v2.md", "hl7v2", Hl7Options),
+        ("docs/his/hl7v2.md", "mllp", ListenerOptions),
     ],
 )
 def test_option_tables_have_every_option_with_its_default(name: str, table: str, model: type[BaseModel]) -> None:
@@ -188,10 +195,13 @@ def test_option_tables_have_every_option_with_its_default(name: str, table: str,
         ("envelope", mapping.Envelope), ("codes", mapping.Codes), ("formats", mapping.Formats),
         ("resolve", mapping.Resolve), ("state", mapping.State), ("transport", Transport), ("send", Way),
         ("signing", Signing), ("fixture", Recorded), ("soap-transport", soap.Transport), ("soap-send", soap.Way),
+        ("views-send", views.Send), ("views-part", views.PartSend),
     ],
 )  # fmt: skip
 def test_the_tables_of_a_mappings_keys_are_its_schema(table: str, model: type[BaseModel]) -> None:
-    shown = {row[0].strip("`"): row[1] for row in page("docs/his.md").table(table)}
+    adapter, own, _ = table.partition("-")
+    name = adapter if own else "rest" if table in ("transport", "send", "signing") else "mapping"
+    shown = {row[0].strip("`"): row[1] for row in page(f"docs/his/{name}.md").table(table)}
     assert shown == {key: field.description for key, field in model.model_fields.items()}
 
 

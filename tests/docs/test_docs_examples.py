@@ -118,7 +118,7 @@ def test_a_greeting_and_a_refusal_look_as_the_page_says(make_house: MakeHouse) -
 
 
 def test_the_mapping_shown_is_a_right_one_and_reads_the_reply_shown(tmp_path: Path) -> None:
-    doc = page("docs/his.md")
+    doc = page("docs/his/mapping.md")
     (tmp_path / "ours.yaml").write_text(doc.example("mapping"), "utf-8")
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "patient.yaml").write_text(doc.example("mapping-fixture"), "utf-8")
@@ -131,7 +131,7 @@ def test_the_mapping_shown_is_a_right_one_and_reads_the_reply_shown(tmp_path: Pa
 
 
 def test_the_soap_mapping_shown_reads_the_reply_shown_and_sends_what_is_shown(tmp_path: Path) -> None:
-    doc = page("docs/his.md")
+    doc = page("docs/his/soap.md")
     (tmp_path / "ours.yaml").write_text(doc.example("soap-mapping"), "utf-8")
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "patient.yaml").write_text(doc.example("soap-fixture"), "utf-8")

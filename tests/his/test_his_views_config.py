@@ -93,7 +93,7 @@ def test_the_worked_examples_compile_and_say_honestly_what_they_do(name: str) ->
 
 
 def test_the_mapping_and_the_options_of_the_document_work(tmp_path: Path) -> None:
-    page = Path("docs/his.md").read_text("utf-8")
+    page = Path("docs/his/views.md").read_text("utf-8")
     shown = [
         page.split(f"<!-- example: {name} -->\n```yaml\n")[1].split("```")[0] for name in ("his-views", "views-mapping")
     ]
