@@ -24,7 +24,9 @@ def home() -> ResponseReturnValue:
     me = follower_id()
     cards = services().cards.cards(me) if me else []
     stays = services().cards.admissions(me) if me else []
-    return render_template("portal/home.html", card=current_card(cards), cards=cards, stays=stays)
+    return render_template(
+        "portal/home.html", card=current_card(cards), cards=cards, stays=stays, has_reports=services().reports.offered
+    )
 
 
 @blueprint.post("/cards/<binding_id>/choose")

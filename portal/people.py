@@ -13,7 +13,7 @@ from core.errors import Refusal
 from portal.door import blueprint, follower_id, services, signed_in
 from portal.home import current_card
 from services.cards import Claim, plain
-from store.port import BindingKind
+from store.port import Binding, BindingKind
 from web.errors import status_of, wants_json
 
 JUST_BOUND = "just_bound"
@@ -32,17 +32,21 @@ def cards() -> ResponseReturnValue:
     """The follower's cards."""
     found = services().cards.cards(follower_id())
     current = current_card(found)
-    return render_template(
-        "portal/list.html", kind="card", bindings=found, fresh=session.get(JUST_BOUND), current=current and current.id
-    )
+    return _listed("card", found, current=current and current.id)
 
 
 @blueprint.get("/admissions")
 @signed_in
 def admissions() -> ResponseReturnValue:
     """The follower's stays."""
-    found = services().cards.admissions(follower_id())
-    return render_template("portal/list.html", kind="admission", bindings=found, fresh=session.get(JUST_BOUND))
+    return _listed("admission", services().cards.admissions(follower_id()))
+
+
+def _listed(kind: str, bindings: list[Binding], **more: object) -> str:
+    return render_template(
+        "portal/list.html", kind=kind, bindings=bindings, fresh=session.get(JUST_BOUND),
+        has_reports=services().reports.offered, **more,
+    )  # fmt: skip
 
 
 @blueprint.get("/bind")

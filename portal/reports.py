@@ -56,6 +56,7 @@ def report(kind: str, binding_id: str, number: str) -> ResponseReturnValue:
         pictures=_pictures(found, fetched.value, values), more=max(0, len(found.items) - SHOWN), back_url=listed,
         updated=_updated(fetched.fetched_at), flags=_flags(), lab=fetched.value.kind is ReportKind.LAB,
         self_url=url_for("portal.report", number=number, **values), abnormal=_abnormal(fetched.value),
+        unjudged=any(item.flag is AbnormalFlag.UNDETERMINED for item in fetched.value.items),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from core.ids import new_id
 from his.port import Ctx, HisEvent, HisEventKind, PatientQuery, ReportsQuery
@@ -57,6 +58,7 @@ def test_every_flag_is_a_word_with_an_icon_and_an_unknown_one_is_not_determined(
     assert ("warn", "arrow-down", "偏低") in flags
     assert ("ok", "check", "正常") in flags
     assert ("quiet", "circle-question-mark", "未判定") in flags
+    assert "“未判定”的项目,医院没有标注高低,请问医生。" in page
     english = phone.get(f"{path}/{LAB}?lang=en").text
     assert {"High", "Low", "Normal", "Not determined"} <= set(re.findall(r"</svg>([A-Z][a-z ]+?)</span>", english))
 
@@ -69,6 +71,23 @@ def test_a_patient_without_reports_is_told_how_they_come(house: House) -> None:
     card = str(600_000_000_000 + 17 * number)
     phone, binding = house.phone(1), house.bind(1, number=card)
     assert "报告由科室审核发布后才会出现在这里" in phone.get(f"/portal/cards/{binding}/reports").text
+
+
+def test_a_hospital_whose_his_has_no_reports_does_not_offer_them(
+    house: House, his_sim: HisSim, wechat_sim: WechatSim, tmp_path: Path
+) -> None:
+    mapping = yaml.safe_load(Path("his/vendors/renhe-json.yaml").read_text("utf-8"))
+    del mapping["operations"]["list_reports"]
+    (tmp_path / "no-reports.yaml").write_text(yaml.safe_dump(mapping, allow_unicode=True), "utf-8")
+    options = {"base_url": his_sim.url, "token": his_sim.token, "mapping": str(tmp_path / "no-reports.yaml")}
+    (tmp_path / "without").mkdir()
+    for without in run_house(tmp_path / "without", his_sim, wechat_sim, his={"options": options}):
+        for place, offered in ((house, True), (without, False)):
+            phone = place.phone(1)
+            place.bind(1)
+            place.bind(1, BindingKind.ADMISSION, STAY)
+            for path in ("/portal/", "/portal/cards", "/portal/admissions"):
+                assert ("检查检验报告" in phone.get(path).text) is offered, path
 
 
 def test_a_silent_his_leaves_what_was_seen_with_its_time_and_says_so_of_the_rest(house: House) -> None:
