@@ -120,6 +120,7 @@ def _say_where(port: int) -> None:
     phone and counter side by side   http://127.0.0.1:{port}/demo/
     patients' portal                 http://127.0.0.1:{port}/portal/
     counter screen                   http://127.0.0.1:{port}/screens/C1
+    API for the HIS's programs       http://127.0.0.1:{port}/bridge/docs
 
   Ctrl-C stops it.
 """)
