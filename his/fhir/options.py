@@ -8,7 +8,7 @@ System = Annotated[str, StringConstraints(pattern=r"^[^\s|,$\\]+$", max_length=2
 
 
 class FhirOptions(BaseModel):
-    """The form in the admin pages and `config.yaml` both come from here."""
+    """HL7 FHIR R4, JSON."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 
 class GnuHealthOptions(BaseModel):
-    """The form in the admin pages and `config.yaml` both come from here."""
+    """GNU Health 5.0 over Tryton's JSON-RPC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -32,7 +32,7 @@ class Numbers(BaseModel):
 
 
 class Hl7Options(Numbers):
-    """The HIS as a receiver: the form in the admin pages and `config.yaml` both come from here."""
+    """HL7 v2 over MLLP, to one receiver."""
 
     host: Annotated[str, StringConstraints(pattern=r"^[^\s/@]+$")] = Field(
         description="Address of the HIS's MLLP receiver"

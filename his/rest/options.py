@@ -15,7 +15,7 @@ PATH = r"^/[^\s?#]*$"
 
 
 class RestOptions(HttpReach):
-    """How this HIS is reached; the form in the admin pages and `config.yaml` both come from here."""
+    """JSON or forms over HTTP, described by a mapping."""
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(
         description="Address of the HIS interface, such as http://10.1.2.3:8080"

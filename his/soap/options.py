@@ -17,7 +17,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.-]*$")]
 
 
 class SoapOptions(HttpReach):
-    """How this HIS is reached; the form in the admin pages and `config.yaml` both come from here."""
+    """SOAP, scalar arguments or XML inside one, described by a mapping."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s#]*)?$")] = Field(
         description="Address of the service, such as http://10.1.2.3/HisService.asmx"

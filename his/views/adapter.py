@@ -24,7 +24,7 @@ _PLAIN_KEY = re.compile(r"\w+")
 
 
 class ViewsOptions(BaseModel):
-    """How this HIS is reached; the form in the admin pages and `config.yaml` both come from here."""
+    """Database views and procedures on PostgreSQL or MariaDB, described by a mapping."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
