@@ -27,7 +27,7 @@ from services.bridge_clients import BridgeClientService, Scope
 from services.bridge_scans import BridgeScanService, Elsewhere, scopes_show_ids
 from services.his_events import HisEventService, Received
 from services.scan import Known
-from store.port import BridgeClient
+from store.port_bridge import BridgeClient
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint(

@@ -13,7 +13,8 @@ from enum import StrEnum
 from core.clock import Clock
 from core.errors import Refusal
 from core.ids import new_id, new_token
-from store.port import Attempts, BridgeClient, BridgeClients, Limit, Stations
+from store.port import Attempts, Limit, Stations
+from store.port_bridge import BridgeClient, BridgeClients
 
 WRONG_TOKENS, WRONG_WINDOW = 30, timedelta(minutes=10)
 """Wrong tokens one address may send before it is told to wait."""

@@ -14,7 +14,8 @@ from core.ids import new_id
 from core.outcomes import ACCEPTED, WORDS, Outcome
 from services.bridge_clients import Scope
 from services.scan import Known, Scanned, ScanService, identifiers, scanned_now
-from store.port import Accepts, BridgeClient, BridgeScans, FoundScan, Look, PassUse, Station, StationKind, Stations
+from store.port import Accepts, FoundScan, PassUse, Station, StationKind, Stations
+from store.port_bridge import BridgeClient, BridgeScans, Look
 
 OLDEST, EARLIEST = timedelta(hours=12), timedelta(minutes=5)
 """How far a scan made elsewhere may lie in the past, and in the future by a clock that is wrong."""

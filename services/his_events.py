@@ -12,7 +12,8 @@ from core.clock import SHANGHAI, Clock
 from core.privacy import mask_name
 from his.port import HisEvent, HisEventKind
 from services.scan import InOrder, StationTold
-from store.port import HisEvents, NewHisEvent, Station, StationKind, Stations
+from store.port import Station, StationKind, Stations
+from store.port_bridge import HisEvents, NewHisEvent
 
 log = logging.getLogger(__name__)
 

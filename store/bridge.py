@@ -12,7 +12,8 @@ import peewee as pw
 from core.privacy import Vault, token_hash
 from store.db import Db, rows
 from store.models import BridgeClientModel, at, ms
-from store.port import BridgeClient, FoundScan, Look, Taken
+from store.port import FoundScan, Taken
+from store.port_bridge import BridgeClient, Look
 from store.scans import open_event
 
 _FEED_STEP = 1000

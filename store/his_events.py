@@ -10,7 +10,7 @@ from typing import Any
 from core.privacy import Vault
 from store.db import Db, rows
 from store.models import at, ms
-from store.port import NewHisEvent, StoredHisEvent
+from store.port_bridge import NewHisEvent, StoredHisEvent
 from store.scans import append_event
 
 _ADD = (

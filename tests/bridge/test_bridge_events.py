@@ -12,8 +12,9 @@ from his.port import HisEvent, HisEventKind, QueueQuery
 from hospital.his_news import HisNews
 from services.his_events import HisEventArrived
 from store.his_events import HisEventStore
-from store.port import NewHisEvent, StoredHisEvent
-from tests.bridge.conftest import PATIENT, Bridge, many, problem
+from store.port_bridge import NewHisEvent, StoredHisEvent
+from tests.bridge.conftest import PATIENT, Bridge, problem
+from tests.support.together import at_once
 
 
 def heard(bridge: Bridge) -> list[HisEventArrived]:
@@ -171,7 +172,7 @@ def replay(bridge: Bridge, kind: str, times: int = 100) -> Counter[str]:
             for _ in range(times // 10)
         ]
 
-    return Counter(status for statuses in many(10, some) for status in statuses)
+    return Counter(status for statuses in at_once(10, some) for status in statuses)
 
 
 @pytest.mark.parametrize("kind", ["queue_called", "report_released"])

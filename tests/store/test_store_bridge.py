@@ -8,7 +8,8 @@ import pytest
 
 from core.clock import SetClock
 from core.ids import new_id
-from store.port import Accepts, BridgeClient, FoundScan, Look, NewHisEvent, NewScan, Station, StationKind, Taken
+from store.port import Accepts, FoundScan, NewScan, Station, StationKind, Taken
+from store.port_bridge import BridgeClient, Look, NewHisEvent
 from store.store import Store
 
 NOW = SetClock().now()
