@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,8 +23,11 @@ from hospital.wiring import HubParts
 from store.port import Accepts, Binding, BindingKind, PassRow, Station, StationKind
 from tests.support.browser import chromium
 from tests.support.house import config_for
+from tests.support.logs import log_lines
 from tests.support.sim_wechat import WechatSim
 from tests.support.sims import HisSim, start_his
+
+__all__ = ["log_lines"]
 
 __all__ = ["chromium"]
 
@@ -159,24 +161,6 @@ def bridge(make_bridge: Callable[..., Bridge]) -> Bridge:
     return make_bridge()
 
 
-@pytest.fixture
-def log_lines() -> Iterator[list[str]]:
-    """Everything logged by anybody during the test, before any redaction."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    handler, root = Keep(), logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield lines
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
 def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     """The problem of an answer, with everything RFC 9457 and the house ask of it."""
     assert answer.status_code == status, answer.text
@@ -189,19 +173,3 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert body["title"] == PROBLEMS[code].title
     assert set(body["say"]) == {"zh-CN", "en"}
     return dict(body)
-
-
-def many(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What so many threads got, all let go at once."""
-    gate, got = threading.Barrier(count), []
-
-    def run(n: int) -> None:
-        gate.wait()
-        got.append(work(n))
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got

@@ -24,8 +24,6 @@ from his.port import HisEventKind
 from tests.bridge.conftest import CARD, SCOPES, Bridge, problem
 from tests.support.browser import violations
 
-METHODS = {"get", "post"}
-
 
 def test_the_document_is_a_valid_openapi_3_1_document() -> None:
     validate(openapi.document(), cls=OpenAPIV31SpecValidator)

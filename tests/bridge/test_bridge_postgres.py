@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.his_events import HisEventArrived
-from tests.bridge.conftest import Bridge, many
+from tests.bridge.conftest import Bridge
 from tests.support.postgres import Cluster, start_cluster
+from tests.support.together import at_once
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_events_scans_and_the_feed_count_once(on_postgres: Bridge) -> None:
         own = client.post("/bridge/v1/scans", json=bridge.scan(f"own{n}", station=f"C{n % 2 + 1}"), headers=headers)
         return [*(one["status"] for one in done["results"]), scan["outcome"], own.get_json()["outcome"]]
 
-    statuses = Counter(status for got in many(12, work) for status in got)
+    statuses = Counter(status for got in at_once(12, work) for status in got)
     assert statuses == {"new": 10, "seen": 110, "identified": 24}
     assert len(arrived) == bridge.count("his_event") == 10
     assert len(bridge.shown("Q1")) == len(bridge.shown("Q2")) == 10

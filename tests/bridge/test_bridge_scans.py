@@ -10,7 +10,8 @@ import pytest
 
 from core.ids import new_id
 from store.bridge import BridgeScanStore
-from tests.bridge.conftest import CARD, PATIENT, Bridge, many, problem
+from tests.bridge.conftest import CARD, PATIENT, Bridge, problem
+from tests.support.together import at_once
 
 
 def test_a_scan_made_elsewhere_is_one_of_the_stations_scans(bridge: Bridge) -> None:
@@ -45,7 +46,7 @@ def test_the_same_scan_id_gives_the_same_answer_and_nothing_twice(bridge: Bridge
 @pytest.mark.parametrize("kind", ["card", "pass", "pay_code"])
 def test_one_scan_sent_by_twenty_threads_at_once_is_one_scan_with_one_answer(bridge: Bridge, kind: str) -> None:
     text = {"card": CARD, "pass": bridge.e_card()[1], "pay_code": "135902746183920574"}[kind]
-    answers = many(16, lambda _: bridge.post("/v1/scans", bridge.scan("a", text=text)).json())
+    answers = at_once(16, lambda _: bridge.post("/v1/scans", bridge.scan("a", text=text)).json())
     assert len({answer["seq"] for answer in answers}) == 1
     assert len({answer["outcome"] for answer in answers}) == 1
     assert all(answer.get("his") == answers[0].get("his") for answer in answers)
@@ -54,7 +55,7 @@ def test_one_scan_sent_by_twenty_threads_at_once_is_one_scan_with_one_answer(bri
 
 def test_without_the_claim_the_same_race_doubles(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BridgeScanStore, "claim", lambda *_: (new_id(), True))
-    many(16, lambda _: bridge.post("/v1/scans", bridge.scan("a")).json())
+    at_once(16, lambda _: bridge.post("/v1/scans", bridge.scan("a")).json())
     assert bridge.count("scan") == 16
 
 
@@ -115,7 +116,7 @@ def test_a_reader_with_any_page_size_misses_nothing_and_gets_nothing_twice_while
 
     reader = threading.Thread(target=read)
     reader.start()
-    many(6, lambda n: [bridge.resolve(CARD, ("C1", "C2")[n % 2]) for _ in range(8)])
+    at_once(6, lambda n: [bridge.resolve(CARD, ("C1", "C2")[n % 2]) for _ in range(8)])
     stop.set()
     reader.join()
     assert Counter(scan["station"] for scan in seen) == {"C1": 24, "C2": 24}

@@ -1,6 +1,5 @@
 """What every adapter's writes must do: once, in the books, told apart when refused, and findable by their op_key."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from core.ids import new_id
 from his import port
 from his.port import Done, HisError, NotDone, NotFound, Op, PayMethod, Rejected, RejectReason, StillUnknown
 from tests.contracts.subject import Person, Subject
+from tests.support.together import at_once
 from tests.support.typed import fits
 
 THREADS = 20
@@ -38,23 +38,16 @@ def counted(subject: Subject, op: Op) -> int:
     return subject.rows(op) if subject.rows is not None else 0
 
 
-def at_once(tasks: list[Callable[[], Any]]) -> list[Any]:
-    """What each gave, value or error, all let loose together."""
-    gate, out = threading.Barrier(len(tasks)), [None] * len(tasks)
+def together(tasks: list[Callable[[], Any]]) -> list[Any]:
+    """What each gave, value or refusal, all let loose together."""
 
-    def run(index: int, task: Callable[[], Any]) -> None:
-        gate.wait(10)
+    def run(number: int) -> Any:
         try:
-            out[index] = task()
+            return tasks[number]()
         except HisError as exc:
-            out[index] = exc
+            return exc
 
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(tasks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return out
+    return at_once(len(tasks), run)
 
 
 def patient_retry(subject: Subject, order: Any) -> Any:
@@ -94,7 +87,7 @@ def test_twenty_people_at_one_slot_are_one_done_and_nineteen_refused(subject: Su
     subject.need(op)
     where, before = subject.slot(op), counted(subject, op)
     orders = [subject.order(op, subject.somebody(), where) for _ in range(THREADS)]
-    out = at_once([lambda order=order: patient_retry(subject, order) for order in orders])
+    out = together([lambda order=order: patient_retry(subject, order) for order in orders])
     done = [one for one in out if not isinstance(one, HisError)]
     refused = [one for one in out if isinstance(one, Rejected)]
     assert (len(done), len(refused)) == (1, THREADS - 1), [repr(one) for one in out if isinstance(one, HisError)]
@@ -123,7 +116,7 @@ def test_the_same_op_key_from_many_threads_is_one_row(subject: Subject, op: Op) 
         pytest.skip(f"the HIS behind {subject.name} does not keep op_keys of {op}")
     before = counted(subject, op)
     order = subject.order(op, subject.somebody(), subject.slot(op))
-    out = at_once([lambda: patient_retry(subject, order)] * THREADS)
+    out = together([lambda: patient_retry(subject, order)] * THREADS)
     assert not [one for one in out if isinstance(one, HisError)]
     assert len({number_of(one) for one in out}) == 1
     if subject.rows is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,6 +23,7 @@ from services.his_writes import HisWrites, NotBooked, Step, WriteOptions
 from store.port_his import ASKED_STATES, OPEN_STATES, Intent, IntentState
 from store.store import Store
 from tests.support.books import BooksAdapter, BooksHis, start_books
+from tests.support.together import at_once
 from tests.support.write_child import QUICK, VAULT, Child, command_of
 
 WRITERS = 50
@@ -99,20 +99,6 @@ def make_house(tmp_path: Path, books: BooksHis) -> Iterator[Callable[..., House]
         house.close()
 
 
-def all_at_once(work: Callable[[int], None], count: int = WRITERS) -> None:
-    gate = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        gate.wait()
-        work(number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 # ------------------------------------------------------------------ a HIS that stands still
 
 
@@ -131,7 +117,7 @@ def test_fifty_writes_to_a_frozen_his_are_fifty_rows_and_all_known_within_a_minu
 
     books.freeze()
     try:
-        all_at_once(write)
+        at_once(WRITERS, write)
         house.resolver.round()
         assert set(house.states().values()) == {IntentState.UNKNOWN}
     finally:
@@ -158,7 +144,7 @@ def test_a_caller_that_tries_again_after_a_timeout_doubles(make_house: Callable[
 
     books.freeze()
     try:
-        all_at_once(write)
+        at_once(WRITERS, write)
     finally:
         books.thaw()
     time.sleep(1)
@@ -246,7 +232,7 @@ def test_a_write_that_lands_late_is_one_row_and_done(
         with pytest.raises(UnknownOutcome):
             house.writes.run(command_of(op, f"k{number}", f"P{number}"), Ctx(0.4))
 
-    all_at_once(write, 5)
+    at_once(5, write)
     books.fault("none", dedup=dedup)
     house.resolve_all(within_s=30)
     assert set(house.states().values()) == {IntentState.DONE}
@@ -317,7 +303,7 @@ def test_twenty_threads_and_two_processes_under_one_op_key_are_one_row(
         with contextlib.suppress(UnknownOutcome):
             (house, other)[number % 2].writes.run(command_of("top_up", "k1", "P1"), Ctx(2.0))
 
-    all_at_once(write, 20)
+    at_once(20, write)
     job = {"store": house.url, "his": books.url, "dedup": False, "step": "", "op": "top_up", "op_key": "k1",
            "patient": "P1", "how": "intent"}  # fmt: skip
     assert child.run(job) == 0

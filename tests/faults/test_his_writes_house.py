@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from services.his_writes import Step
 from store.port_his import OPEN_STATES, IntentState
 from store.store import Store
 from tests.support.sims import ROOT, HisSim, start_his
+from tests.support.together import at_once
 from tests.support.write_child import QUICK, VAULT, Child, adapter_of
 
 WRITERS, DEADLINE_S = 50, 2.0
@@ -117,20 +117,6 @@ def order(number: int, op_key: str) -> TopUpOrder:
     )  # fmt: skip
 
 
-def all_at_once(work: Any) -> None:
-    gate = threading.Barrier(WRITERS)
-
-    def run(number: int) -> None:
-        gate.wait()
-        work(number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(21, 21 + WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 @pytest.mark.parametrize("hospital", ["rest", "soap"], indirect=True)
 @pytest.mark.parametrize("dedup", [True, False], ids=["dedup", "no dedup"])
 def test_fifty_top_ups_to_a_frozen_his_are_fifty_rows_and_all_known_within_a_minute(
@@ -147,7 +133,7 @@ def test_fifty_top_ups_to_a_frozen_his_are_fifty_rows_and_all_known_within_a_min
 
     os.kill(hospital.his.proc.pid, signal.SIGSTOP)
     try:
-        all_at_once(write)
+        at_once(WRITERS, lambda n: write(21 + n))
         time.sleep(5)  # the jobs ask, get no answer and leave it alone
     finally:
         os.kill(hospital.his.proc.pid, signal.SIGCONT)
@@ -174,7 +160,7 @@ def test_trying_again_under_a_new_key_doubles(hospital: Hospital) -> None:
 
     os.kill(hospital.his.proc.pid, signal.SIGSTOP)
     try:
-        all_at_once(write)
+        at_once(WRITERS, lambda n: write(21 + n))
     finally:
         os.kill(hospital.his.proc.pid, signal.SIGCONT)
     time.sleep(1)

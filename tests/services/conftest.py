@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,10 @@ from his.rest import RestAdapter, RestOptions
 from services.scan import ScanDone, Scanned, ScanService
 from store.port import Accepts, Binding, BindingKind, PassRow, Scans, Station, StationKind
 from store.store import Store
+from tests.support.logs import log_lines
 from tests.support.sims import HisSim, start_his
+
+__all__ = ["log_lines"]
 
 PATTERNS = Patterns([r"60\d{10}"], [r"W\d{12}"])
 DEADLINE_S = 0.6
@@ -117,21 +119,3 @@ def make_desk(tmp_path: Path, his_process: HisSim) -> Iterator[Callable[..., Des
 @pytest.fixture
 def desk(make_desk: Callable[..., Desk]) -> Desk:
     return make_desk()
-
-
-@pytest.fixture
-def log_lines() -> Iterator[list[str]]:
-    """Everything logged by anybody during the test, before any redaction."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    handler, root = Keep(), logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield lines
-    root.removeHandler(handler)
-    root.setLevel(level)

@@ -1,6 +1,5 @@
 """The same code at two stations at once is accepted once; each station's list is pushed in its own order."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,24 +10,14 @@ from typing import Any
 from store.port import NewScan, PassUse
 from store.scans import ScanStore
 from tests.services.conftest import Desk
+from tests.support.together import at_once
 
 CARD = "600000000017"
 
 
 def together(work: list[Callable[[], Any]]) -> list[Any]:
     """Run all at once; the results."""
-    barrier, results = threading.Barrier(len(work)), [None] * len(work)
-
-    def run(n: int) -> None:
-        barrier.wait()
-        results[n] = work[n]()
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(work))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    return at_once(len(work), lambda number: work[number]())
 
 
 def rounds(desk: Desk, service: Any, count: int) -> list[list[Mapping[str, Any]]]:

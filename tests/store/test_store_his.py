@@ -1,8 +1,6 @@
 """Intents move only where their state allows, once, and the call log only grows, on SQLite and on PostgreSQL."""
 
 import sqlite3
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +24,7 @@ from store.port_his import (
 )
 from store.store import Store
 from tests.store.conftest import VAULT
+from tests.support.together import at_once
 
 NOW = SetClock().now()
 LATER = NOW + timedelta(minutes=5)
@@ -41,22 +40,6 @@ def change(state: IntentState, **more: object) -> Change:
 def unknown(store: Store, key: str = "k1", next_try: datetime = NOW) -> None:
     assert store.intents.begin(replace(NEW, op_key=key)) is None
     assert store.intents.move(key, OPEN_STATES, change(IntentState.UNKNOWN, next_try=next_try, why="no_answer"))
-
-
-def at_once(work: Callable[[int], object], count: int = 20) -> list[object]:
-    results: list[object] = []
-    gate = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        gate.wait()
-        results.append(work(number))
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_the_migration_makes_every_table_and_column_of_the_models(store: Store) -> None:
@@ -92,11 +75,11 @@ def test_the_same_op_key_is_begun_once_and_another_command_may_not_use_it(store:
 
 
 def test_of_twenty_at_once_one_may_send_both_when_it_is_new_and_when_it_was_unsent(store: Store) -> None:
-    begun = at_once(lambda _: store.intents.begin(NEW))
+    begun = at_once(20, lambda _: store.intents.begin(NEW))
     assert begun.count(None) == 1
     assert store.intents.move("k1", OPEN_STATES, change(IntentState.UNSENT, why="refused"))
     later = replace(NEW, at=LATER)
-    begun = at_once(lambda _: store.intents.begin(later))
+    begun = at_once(20, lambda _: store.intents.begin(later))
     assert begun.count(None) == 1
     kept = store.intents.get("k1")
     assert kept is not None
@@ -147,7 +130,7 @@ def test_what_is_due_is_claimed_by_one_oldest_first_and_again_when_the_lease_is_
 def test_twenty_resolvers_claim_each_of_ten_once(store: Store) -> None:
     for number in range(10):
         unknown(store, f"k{number}")
-    found = at_once(lambda n: store.intents.claim(f"r{n}", NOW, LATER))
+    found = at_once(20, lambda n: store.intents.claim(f"r{n}", NOW, LATER))
     keys = [one.op_key for one in found if one is not None]  # type: ignore[attr-defined]
     assert sorted(keys) == sorted(set(keys))
     rest = [store.intents.claim("last", NOW, LATER) for _ in range(11)]
