@@ -13,7 +13,6 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from his.faults import Broken, NotSent
 from his.fhir.options import FhirOptions
-from his.http import HttpEndpoint, HttpOptions
 from his.port import NotFound, Rejected, RejectReason
 from his.wire import Response
 
@@ -52,17 +51,7 @@ class FhirClient:
         self._base = options.base_url.rstrip("/") + "/"
         self._page_size = options.page_size
         self._max_pages = options.max_pages
-        self._endpoint = HttpEndpoint(
-            options.base_url,
-            headers,
-            HttpOptions(
-                connect_s=options.connect_ms / 1000,
-                idle_s=options.idle_s,
-                pool_size=options.pool_size,
-                body_cap=options.body_cap_kib * 1024,
-                ca_file=options.ca_file,
-            ),
-        )
+        self._endpoint = options.endpoint(options.base_url, headers)
 
     def read(self, kind: str, resource_id: str, deadline: float) -> Resource:
         """One resource by its id; NotFound for what can be none."""

@@ -2,15 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+
+from his.reach import HttpReach
 
 System = Annotated[str, StringConstraints(pattern=r"^[^\s|,$\\]+$", max_length=255)]
 
 
-class FhirOptions(BaseModel):
+class FhirOptions(HttpReach):
     """HL7 FHIR R4, JSON."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(
         description="Address of the FHIR service, such as https://10.1.2.3:8443/fhir"
@@ -41,11 +41,7 @@ class FhirOptions(BaseModel):
     hold_minutes: int = Field(10, ge=1, le=120, description="A Slot we hold longer than this may be taken again")
     page_size: int = Field(100, ge=1, le=1000, description="Asked for with _count")
     max_pages: int = Field(20, ge=1, le=200, description="A search with more pages than this is refused")
-    connect_ms: int = Field(1000, ge=50, le=10_000, description="Longest to wait for a connection")
-    pool_size: int = Field(8, ge=1, le=64, description="Connections at most; further calls wait their turn")
-    idle_s: int = Field(20, ge=1, le=600, description="Unused connections are closed after so many seconds")
     body_cap_kib: int = Field(8192, ge=16, le=65_536, description="Largest reply accepted, in KiB")
-    ca_file: str | None = Field(None, description="PEM of the authority that signed the server's certificate")
 
     @model_validator(mode="after")
     def _secret_of_its_kind(self) -> Self:

@@ -16,7 +16,6 @@ from typing import Any, cast
 from core.clock import SHANGHAI
 from his.faults import Broken, NotSent
 from his.gnuhealth.options import GnuHealthOptions
-from his.http import HttpEndpoint, HttpOptions
 from his.port import Rejected
 from his.wire import Response
 
@@ -36,17 +35,7 @@ class Tryton:
         self._path = f"/{options.database}/"
         self._session = ""
         self._login = threading.Lock()
-        self._endpoint = HttpEndpoint(
-            options.base_url,
-            {"Content-Type": "application/json"},
-            HttpOptions(
-                connect_s=options.connect_ms / 1000,
-                idle_s=options.idle_s,
-                pool_size=options.pool_size,
-                body_cap=options.body_cap_kib * 1024,
-                ca_file=options.ca_file,
-            ),
-        )
+        self._endpoint = options.endpoint(options.base_url, {"Content-Type": "application/json"})
 
     def search(
         self, model: str, domain: Domain, names: Sequence[str], deadline: float, order: str = "create_date ASC"

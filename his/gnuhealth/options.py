@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
+
+from his.reach import HttpReach
 
 
-class GnuHealthOptions(BaseModel):
+class GnuHealthOptions(HttpReach):
     """GNU Health 5.0 over Tryton's JSON-RPC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+/?$")] = Field(
         description="Address of the Tryton server, such as http://10.1.2.3:8000"
@@ -27,8 +27,4 @@ class GnuHealthOptions(BaseModel):
     )
     page_size: int = Field(200, ge=10, le=1000, description="Records asked for at once")
     max_records: int = Field(5000, ge=100, le=50_000, description="A search that finds more is refused")
-    connect_ms: int = Field(1000, ge=50, le=10_000, description="Longest to wait for a connection")
-    pool_size: int = Field(8, ge=1, le=64, description="Connections at most; further calls wait their turn")
-    idle_s: int = Field(20, ge=1, le=600, description="Unused connections are closed after so many seconds")
     body_cap_kib: int = Field(8192, ge=16, le=65_536, description="Largest reply accepted, in KiB")
-    ca_file: str | None = Field(None, description="PEM of the authority that signed the server's certificate")

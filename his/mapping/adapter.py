@@ -7,52 +7,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from core.placed import At
 from his.adapter import Call
-from his.http import HttpEndpoint, HttpOptions
 from his.mapping.load import Loaded
 from his.mapping.mapper import Mapper
 from his.port import Command, Op, Query, Resolution
+from his.reach import HttpReach
 
 Send = Callable[[dict[str, Any], float, bool], Any]
 """(parameters, deadline, repeatable) -> reply as a tree. Raises NotSent, Broken."""
 
 
-class HttpReach(BaseModel):
-    """How a HIS over HTTP is reached, beside its address; the base of such adapters' options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+class MappedReach(HttpReach):
+    """The same with the secrets a mapping may name."""
 
     token: SecretStr | None = Field(None, description="The secret called token; write env:NAME or file:PATH")
     secrets: dict[str, SecretStr] = Field(
         {}, description="Further secrets by the names the mapping uses, as env:NAME or file:PATH"
     )
-    connect_ms: int = Field(1000, ge=50, le=10_000, description="Longest to wait for a connection")
-    pool_size: int = Field(8, ge=1, le=64, description="Connections at most; further calls wait their turn")
-    idle_s: int = Field(20, ge=1, le=600, description="Unused connections are closed after so many seconds")
-    body_cap_kib: int = Field(4096, ge=16, le=65_536, description="Largest reply accepted, in KiB")
-    ca_file: str | None = Field(None, description="PEM of the authority that signed the HIS's certificate")
 
     def all_secrets(self) -> dict[str, str]:
         """The secrets in the clear, by name."""
         named = {**({} if self.token is None else {"token": self.token}), **self.secrets}
         return {name: secret.get_secret_value() for name, secret in named.items()}
-
-    def endpoint(self, base_url: str, headers: dict[str, str]) -> HttpEndpoint:
-        """A client for one server; it connects at the first call."""
-        return HttpEndpoint(
-            base_url,
-            headers,
-            HttpOptions(
-                connect_s=self.connect_ms / 1000,
-                idle_s=self.idle_s,
-                pool_size=self.pool_size,
-                body_cap=self.body_cap_kib * 1024,
-                ca_file=self.ca_file,
-            ),
-        )
 
 
 class MappedAdapter(ABC):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from his.mapping.adapter import HttpReach
+from his.mapping.adapter import MappedReach
 from his.mapping.charset import Charset
 from his.mapping.schema import Part
 
@@ -14,7 +14,7 @@ Body = Literal["json", "form", "query", "none"]
 PATH = r"^/[^\s?#]*$"
 
 
-class RestOptions(HttpReach):
+class RestOptions(MappedReach):
     """JSON or forms over HTTP, described by a mapping."""
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")] = Field(

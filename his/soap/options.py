@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from core.placed import At
-from his.mapping.adapter import HttpReach
+from his.mapping.adapter import MappedReach
 from his.mapping.charset import Charset
 from his.mapping.schema import Part
 
@@ -16,7 +16,7 @@ Style = Literal["scalar", "input", "zeep"]
 Name = Annotated[str, StringConstraints(pattern=r"^[^\W\d][\w.-]*$")]
 
 
-class SoapOptions(HttpReach):
+class SoapOptions(MappedReach):
     """SOAP, scalar arguments or XML inside one, described by a mapping."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s?#]+(/[^\s#]*)?$")] = Field(
