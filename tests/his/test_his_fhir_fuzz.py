@@ -37,20 +37,13 @@ from his.port import (
     answer_type,
 )
 from his.wire import Response
-from tests.support.fhir import FhirServer, Hospital, running, seed
+from tests.support.fhir import FhirServer, Hospital, seed, server
 from tests.support.spoil import spoilt
 from tests.support.typed import fits
 
 pytestmark = pytest.mark.xdist_group("peer-fhir")
+__all__ = ["server"]
 ROUNDS = 150
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FhirServer]:
-    with running(tmp_path_factory.mktemp("fhir")) as found:
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
 
 
 @pytest.fixture(scope="module")

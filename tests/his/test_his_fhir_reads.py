@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from core.clock import SHANGHAI
 from core.config import Config
-from his.fhir import OPTIONS, make
+from his.fhir import OPTIONS
 from his.gateway import Gateway
 from his.port import (
     AbnormalFlag,
@@ -42,38 +42,12 @@ from his.port import (
 )
 from hospital.bootstrap import his_adapter
 from hospital.his_check import probe
-from tests.support.fhir import FhirServer, Hospital, patient, plan, running, seed
+from tests.support.fhir import FhirServer, Hospital, make_his, patient, plan, server, town
 
 CTX = Ctx(deadline_s=8.0)
 Make = Callable[..., Gateway]
 pytestmark = pytest.mark.xdist_group("peer-fhir")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FhirServer]:
-    with running(tmp_path_factory.mktemp("fhir")) as found:
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
-
-
-@pytest.fixture(scope="module")
-def town(server: FhirServer) -> Hospital:
-    return seed(server)
-
-
-@pytest.fixture
-def make_his(server: FhirServer, town: Hospital) -> Iterator[Make]:
-    made: list[Gateway] = []
-
-    def build(**more: object) -> Gateway:
-        options = {"base_url": server.url, "card_no_system": "urn:test:card", **more}
-        made.append(Gateway(make(OPTIONS.model_validate(options))))
-        return made[-1]
-
-    yield build
-    for his in made:
-        his.close()
+__all__ = ["make_his", "server", "town"]
 
 
 def test_a_server_without_metadata_is_asked_something_cheap(make_his: Make) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
@@ -43,38 +43,12 @@ from his.port import (
     SlotRelease,
     SlotsQuery,
 )
-from tests.support.fhir import OP_KEY, PEERS, FhirServer, Hospital, plan, running, seed
+from tests.support.fhir import OP_KEY, PEERS, FhirServer, Hospital, make_his, plan, server, town
 
 CTX = Ctx(deadline_s=10.0)
 Make = Callable[..., Gateway]
 pytestmark = pytest.mark.xdist_group("peer-fhir")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FhirServer]:
-    with running(tmp_path_factory.mktemp("fhir")) as found:
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
-
-
-@pytest.fixture(scope="module")
-def town(server: FhirServer) -> Hospital:
-    return seed(server)
-
-
-@pytest.fixture
-def make_his(server: FhirServer, town: Hospital) -> Iterator[Make]:
-    made: list[Gateway] = []
-
-    def build(step: Callable[[str], None] | None = None, **more: object) -> Gateway:
-        options = OPTIONS.model_validate({"base_url": server.url, "card_no_system": "urn:test:card", **more})
-        made.append(Gateway(make(options, step) if step else make(options)))
-        return made[-1]
-
-    yield build
-    for his in made:
-        his.close()
+__all__ = ["make_his", "server", "town"]
 
 
 @pytest.fixture

@@ -7,15 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.clock import SHANGHAI
 from his.faults import Broken, Duplicate, NotSent
 from his.gateway import Gateway
 from his.port import (
@@ -26,6 +21,7 @@ from his.port import (
     Rejected,
     Unavailable,
 )
+from tests.support.certificate import self_signed
 from tests.support.mllp_script import ORDER, TOP_UP, Script, ack, adapter, framed, soon
 
 
@@ -224,7 +220,7 @@ def test_a_name_is_resolved_within_the_deadline_and_an_unknown_one_is_not_sent()
 
 
 def test_over_tls_only_to_a_receiver_of_the_named_authority(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
+    cert, key = self_signed(tmp_path / "cert.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     with Script(lambda m: [ack(m, "AA")], tls=context) as script:
@@ -234,29 +230,6 @@ def test_over_tls_only_to_a_receiver_of_the_named_authority(tmp_path: Path) -> N
         stranger = adapter(script.port, host="localhost", tls=True)
         with pytest.raises(NotSent, match="tls"):
             stranger.do(ORDER, soon())
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of its own for localhost, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(SHANGHAI)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
 
 
 # ---------------------------------------------------------------- enhanced mode

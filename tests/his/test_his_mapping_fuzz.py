@@ -15,6 +15,7 @@ from his.faults import Broken, Duplicate
 from his.mapping import Mapper, read
 from his.mapping.reading import kind_of
 from his.port import BY_OP, COMMANDS, Done, NotDone, NotFound, Rejected, StillUnknown, answer_type
+from tests.support.typed import fits
 
 WRITES = {command.op for command in COMMANDS}
 EVERY_OPERATION = """
@@ -79,23 +80,6 @@ def sample(base: Any) -> Any:
         tuple: ("F1",),
         datetime: datetime(2026, 11, 24, tzinfo=SHANGHAI),
     }[base]
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a value has the type that is promised, all the way down."""
-    kind = kind_of(hint)
-    if value is None:
-        return kind.optional
-    if kind.base is tuple:
-        return type(value) is tuple and all(fits(item, kind.item) for item in value)
-    if dataclasses.is_dataclass(kind.base):
-        hints = typing.get_type_hints(kind.base)
-        return type(value) is kind.base and all(
-            fits(getattr(value, f.name), hints[f.name]) for f in dataclasses.fields(value)
-        )
-    if kind.base is datetime and value.tzinfo is None:
-        return False
-    return type(value) is kind.base
 
 
 @settings(max_examples=400, deadline=None)

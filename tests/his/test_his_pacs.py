@@ -14,18 +14,10 @@ import requests
 from his.pacs import OPTIONS, Dicomweb, KeepingPacs, make
 from his.pacs.picture import Unreadable, fitted
 from his.port import PICTURE_CAP, WIDTHS, NotAnImage, NotFound, PacsPort, StudyImage, Unavailable
-from tests.support.orthanc import DX_STUDY, PAIR_STUDY, PASSWORD, USER, Orthanc, start_orthanc
+from tests.support.orthanc import DX_STUDY, PAIR_STUDY, PASSWORD, USER, Orthanc, orthanc
 
 pytestmark = pytest.mark.xdist_group("peer-orthanc")
-
-
-@pytest.fixture(scope="module")
-def orthanc() -> Iterator[Orthanc]:
-    started = start_orthanc()
-    if isinstance(started, str):
-        pytest.skip(started)
-    yield started
-    started.stop()
+__all__ = ["orthanc"]
 
 
 @pytest.fixture

@@ -6,22 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from his.faults import NotSent
 from his.views.driver import Driver, account
 from his.views.mariadb import MariadbDriver
 from his.views.postgresql import PostgresDriver
 from his.views.sql import parse
+from tests.support.certificate import self_signed
 from tests.support.views_hospital import Hospital, MariadbHospital, PostgresHospital, start_hospital
 
 pytestmark = pytest.mark.xdist_group("peer-views-tls")
@@ -29,27 +23,6 @@ CIPHER = {
     "postgresql": "SELECT COALESCE(cipher, '') AS cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
     "mariadb": "SELECT variable_value AS cipher FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'",
 }
-
-
-def certificate(path: Path) -> None:
-    """A self-signed certificate for 127.0.0.1 at `path`, its key beside it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(made.public_bytes(Encoding.PEM))
-    path.with_suffix(".key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def switch_on(hospital: Hospital, cert: Path) -> None:
@@ -92,8 +65,8 @@ def cipher(hospital: Hospital, ssl: str, ca_file: Path | None = None) -> str:
 
 def test_tls_is_used_when_asked_for_and_never_silently_left_out(hospital: Hospital) -> None:
     ours, others = hospital_folder(hospital) / "ours.crt", hospital_folder(hospital) / "others.crt"
-    certificate(ours)
-    certificate(others)
+    self_signed(ours)
+    self_signed(others)
     authority = ours.with_name("authority.crt")
     shutil.copy(ours, authority)
     if hospital.kind == "postgresql":  # a MariaDB without a certificate has no TLS either

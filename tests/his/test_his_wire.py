@@ -7,17 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +20,7 @@ from his.http import HttpEndpoint, HttpOptions
 from his.port import Ctx, PatientQuery, Unavailable
 from his.rest import RestAdapter, RestOptions
 from his.wire import parse_head
+from tests.support.certificate import self_signed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -219,10 +213,9 @@ def test_threads_beyond_the_pool_wait_their_turn_and_connections_are_reused(make
 
 
 def test_https_trusts_the_named_authority_only_and_a_stalled_handshake_is_given_up(tmp_path: Path) -> None:
-    ca_file = tmp_path / "his.pem"
-    self_signed(ca_file)
+    ca_file, key_file = self_signed(tmp_path / "his.pem")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(ca_file)
+    server.load_cert_chain(ca_file, key_file)
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -247,26 +240,6 @@ def test_https_trusts_the_named_authority_only_and_a_stalled_handshake_is_given_
         post(HttpEndpoint(url, {}, HttpOptions(ca_file=str(ca_file))), 0.3)
     assert time.monotonic() - started < 0.5
     listener.close()
-
-
-def self_signed(path: Path) -> None:
-    """A key and a certificate for 127.0.0.1 in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
 
 
 def test_a_header_or_address_with_a_line_break_is_refused() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import stat
 from pathlib import Path
@@ -16,6 +14,7 @@ from click.testing import CliRunner
 from his.mapping.load import VENDORS
 from his.port import COMMANDS, Op
 from hospital.cli import main
+from tests.support.his_check import run, write_config
 from tests.support.sims import HisSim
 
 RENHE = (VENDORS / "renhe-json.yaml").read_text("utf-8")
@@ -23,31 +22,19 @@ RENHE = (VENDORS / "renhe-json.yaml").read_text("utf-8")
 
 @pytest.fixture
 def home(tmp_path: Path, his: HisSim) -> Path:
-    write_config(tmp_path, his)
+    configure(tmp_path, his)
     return tmp_path
 
 
-def write_config(home: Path, his: HisSim, **options: Any) -> None:
-    config = {
-        "his": {"adapter": "rest", "options": {"base_url": his.url, "token": his.token, **options}},
-        "secrets": {"data_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="},
-    }
-    (home / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
-
-
-def run(home: Path, *arguments: str) -> tuple[int, str]:
-    with contextlib.chdir(home):
-        env = dict.fromkeys(key for key in os.environ if key.startswith("HOSPITAL_"))
-        done = CliRunner().invoke(main, ["his", *arguments], env=env)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    return done.exit_code, done.output
+def configure(home: Path, his: HisSim, **options: Any) -> None:
+    write_config(home, "rest", {"base_url": his.url, "token": his.token, **options})
 
 
 def mapping(home: Path, his: HisSim, old: str, new: str) -> int:
     """Use renhe-json with one text changed; the line of the change."""
     assert RENHE.count(old) >= 1
     (home / "ours.yaml").write_text(RENHE.replace(old, new, 1), "utf-8")
-    write_config(home, his, mapping="ours.yaml")
+    configure(home, his, mapping="ours.yaml")
     return RENHE[: RENHE.index(old)].count("\n") + 1
 
 
@@ -73,7 +60,7 @@ def test_a_his_that_is_gone_says_for_each_operation_what_to_do(home: Path, his: 
 
 
 def test_a_wrong_token_is_named(home: Path, his: HisSim) -> None:
-    write_config(home, his, token="another")
+    configure(home, his, token="another")
     code, said = run(home, "check")
     assert (code, "unauthorized; it does not take our token" in said) == (1, True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from his.mapping.load import VENDORS
 from his.port import COMMANDS, Op
-from hospital.cli import main
 from simulators.his.wsdl import wsdl
+from tests.support.his_check import run, write_config
 from tests.support.sims import HisSim, start_his
 
 RENHE = (VENDORS / "renhe-soap.yaml").read_text("utf-8")
@@ -31,24 +28,14 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HisSim]:
 
 @pytest.fixture
 def home(tmp_path: Path, sim: HisSim) -> Iterator[Path]:
-    write_config(tmp_path, sim)
+    configure(tmp_path, sim)
     yield tmp_path
     sim.fault("none")
 
 
-def write_config(home: Path, sim: HisSim, **options: Any) -> None:
+def configure(home: Path, sim: HisSim, **options: Any) -> None:
     given = {"url": sim.soap_url, "token": sim.token, "wsdl": f"{sim.soap_url}?wsdl", **options}
-    secrets = {"data_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
-    config = {"his": {"adapter": "soap", "options": given}, "secrets": secrets}
-    (home / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
-
-
-def run(home: Path, *arguments: str) -> tuple[int, str]:
-    with contextlib.chdir(home):
-        env = dict.fromkeys(key for key in os.environ if key.startswith("HOSPITAL_"))
-        done = CliRunner().invoke(main, ["his", *arguments], env=env)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    return done.exit_code, done.output
+    write_config(home, "soap", given)
 
 
 def test_wsdl_operations_and_recorded_replies_are_all_well_and_no_write_is_ever_sent(home: Path, sim: HisSim) -> None:
@@ -65,7 +52,7 @@ def test_wsdl_operations_and_recorded_replies_are_all_well_and_no_write_is_ever_
 
 def test_what_the_wsdl_does_not_have_is_named_with_file_and_line(home: Path, sim: HisSim) -> None:
     (home / "ours.yaml").write_text(RENHE.replace("hosCode: $campus_code~", "hospCode: $campus_code~"), "utf-8")
-    write_config(home, sim, mapping="ours.yaml")
+    configure(home, sim, mapping="ours.yaml")
     code, said = run(home, "check")
     line = RENHE[: RENHE.index("hosCode: $campus_code~")].count("\n") + 1
     assert code == 1
@@ -74,7 +61,7 @@ def test_what_the_wsdl_does_not_have_is_named_with_file_and_line(home: Path, sim
 
 
 def test_a_wsdl_beside_the_configuration_is_compared_without_asking_anybody(home: Path, sim: HisSim) -> None:
-    write_config(home, sim, wsdl="his.wsdl")
+    configure(home, sim, wsdl="his.wsdl")
     code, said = run(home, "check", "--offline")
     assert (code, "his.wsdl: his.options.wsdl: cannot be read (No such file or directory)" in said) == (1, True)
     (home / "his.wsdl").write_bytes(wsdl(sim.soap_url))
@@ -82,13 +69,13 @@ def test_a_wsdl_beside_the_configuration_is_compared_without_asking_anybody(home
     code, said = run(home, "check", "--offline")
     assert (code, "the mapping is what the WSDL says" in said) == (0, True)
     assert sim.calls() == before
-    write_config(home, sim)
+    configure(home, sim)
     code, said = run(home, "check", "--offline")
     assert (code, "WSDL" in said) == (0, False)
 
 
 def test_a_wrong_token_and_a_fault_are_said_for_each_operation(home: Path, sim: HisSim) -> None:
-    write_config(home, sim, token="another")
+    configure(home, sim, token="another")
     code, said = run(home, "check")
     assert (code, "unauthorized; it does not take our token" in said) == (1, True)
 

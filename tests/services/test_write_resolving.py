@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,14 +29,9 @@ from services.his_writes import (
 )
 from store.port_his import Decision, IntentState
 from tests.support.books import answer_of
-from tests.support.write_desk import BOOKING, CREDITED, CTX, ORDER, Desk
+from tests.support.write_desk import BOOKING, CREDITED, CTX, ORDER, Desk, desk
 
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.store.close()
+__all__ = ["desk"]
 
 
 def test_the_his_is_asked_after_2_5_15_60_seconds_and_then_every_five_minutes(desk: Desk) -> None:

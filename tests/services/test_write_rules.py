@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,14 +26,9 @@ from services.his_writes import (
 )
 from store.port_his import Change, IntentState, NotStored, OpKeyReused
 from tests.support.books import answer_of
-from tests.support.write_desk import BOOKING, CREDITED, CTX, ORDER, Desk
+from tests.support.write_desk import BOOKING, CREDITED, CTX, ORDER, Desk, desk
 
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.store.close()
+__all__ = ["desk"]
 
 
 def test_the_intent_is_on_the_disk_before_anything_is_sent(desk: Desk) -> None:

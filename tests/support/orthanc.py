@@ -10,11 +10,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -150,3 +152,12 @@ def film(study: str, series: str, number: str, edge: int) -> bytes:
     file = io.BytesIO()
     pydicom.dcmwrite(file, ds, enforce_file_format=True)
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def orthanc() -> Iterator[Orthanc]:
+    started = start_orthanc()
+    if isinstance(started, str):
+        pytest.skip(started)
+    yield started
+    started.stop()

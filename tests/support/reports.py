@@ -10,21 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.house import House, run_house
-from tests.support.orthanc import DX_STUDY, Orthanc, start_orthanc
+from tests.support.orthanc import DX_STUDY, Orthanc, orthanc
 from tests.support.sim_wechat import WechatSim
 from tests.support.sims import HisSim, start_his
 
+__all__ = ["film_house", "film_sim", "orthanc"]
 LAB, FILM, ULTRASOUND = "B0000001", "B0000002", "B0000004"
 """Reports of 王小明: flags of every kind, the 8 MB film, a picture in colour or a structured report."""
-
-
-@pytest.fixture(scope="module")
-def orthanc() -> Iterator[Orthanc]:
-    started = start_orthanc()
-    if isinstance(started, str):
-        pytest.skip(started)
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="module")
