@@ -103,7 +103,7 @@ class Guard:
                 breaker.succeeded() if outcome in ANSWERED else breaker.failed(started)
                 if breaker is self.reads:
                     raise Unavailable(outcome) from None
-                raise UnknownOutcome(asked.op_key, outcome) from None  # type: ignore[union-attr]
+                raise UnknownOutcome(asked.op_key, outcome) from None  # type: ignore[union-attr]  # a command
             except HisError as answer:
                 outcome = type(answer).__name__
                 breaker.succeeded()

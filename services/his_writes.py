@@ -185,7 +185,7 @@ class HisWrites:
             self._publish(WriteSettled(command.op_key, command.op.value, change.state, patient_of(command)))
         if tried.error is not None:
             raise tried.error
-        answer: R = tried.answer  # type: ignore[assignment]
+        answer: R = tried.answer  # type: ignore[assignment]  # no error, so there is one
         return answer
 
     def _as_kept(self, command: Command[R], kept: Intent) -> R:

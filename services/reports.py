@@ -149,9 +149,9 @@ class ReportService:
         except NotFound:
             raise NotYours from None
         except NotAnImage:
-            raise _UNSUPPORTED() from None
+            raise _no_picture() from None
         except Unavailable as failure:
-            raise _NO_IMAGE() from failure
+            raise _no_image() from failure
 
     def _study(self, follower_id: str, kind: BindingKind, binding_id: str, number: str) -> str:
         """The study of a report, once it is certain that the binding is this follower's and the report its patient's."""
@@ -182,7 +182,7 @@ def unavailable() -> Refusal:
     )
 
 
-def _NO_IMAGE() -> Refusal:  # noqa: N802 - like the refusals of services.cards
+def _no_image() -> Refusal:
     return Refusal(
         "image.unavailable",
         "影像系统暂时没有回应,请过一会儿再试",
@@ -190,7 +190,7 @@ def _NO_IMAGE() -> Refusal:  # noqa: N802 - like the refusals of services.cards
     )
 
 
-def _UNSUPPORTED() -> Refusal:  # noqa: N802
+def _no_picture() -> Refusal:
     return Refusal(
         "image.unsupported", "这一份不是图像,请在医院查看", "This one is not a picture; please see it at the hospital"
     )

@@ -29,7 +29,7 @@ _LOGIN = frozenset({1044, 1045, 1049, 1130, 1698, 1251})
 NO_TLS = 2026  # the server offers none
 
 
-class _Connection(Connection):  # type: ignore[type-arg]
+class _Connection(Connection):  # type: ignore[type-arg]  # generic in the stubs only
     """A connection on a socket given to it, every wait of which ends at `deadline` (monotonic) with TimeoutError."""
 
     deadline = 0.0
@@ -69,7 +69,7 @@ class _Connection(Connection):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """See `Pooled`."""
-        self._force_close()  # type: ignore[attr-defined]
+        self._force_close()  # type: ignore[attr-defined]  # missing in the stubs
 
 
 class MariadbDriver:
@@ -155,7 +155,7 @@ def _rows(connection: _Connection, bound: Bound, *, limited: bool = True) -> lis
         elif limited:  # MySQL: milliseconds, and for SELECT only
             cursor.execute(f"SET SESSION max_execution_time={max(1, int(limit * 1000)):d}")
         cursor.execute(text, dict(values))
-        rows: list[Row] = list(cursor.fetchall())  # type: ignore[arg-type]
+        rows: list[Row] = list(cursor.fetchall())  # type: ignore[arg-type]  # a DictCursor
         while cursor.nextset():
             continue
     return rows
