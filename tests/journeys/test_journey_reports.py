@@ -81,6 +81,6 @@ def test_from_home_to_a_result_in_two_touches_and_back(house: House, open_phone:
     page.goto(f"{house.url}/portal/")
     page.click("text=检查检验报告")
     page.click("text=血常规")
-    assert page.locator("text=未判定").is_visible()
+    assert page.locator(".flag", has_text="未判定").is_visible()
     page.click(".back")
     assert page.url.endswith("/reports")
