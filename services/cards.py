@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 from core.clock import Clock
-from core.config import BindingLimits
 from core.errors import NotYours, Refusal
 from core.ids import new_id
+from core.policies import BindingLimits
 from his.port import (
     Admission,
     AdmissionQuery,
